@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# long.sh [mutants|tokenizers|fuzz|all] runs what takes too long for every change, and is run before a piece of work is called done:
+#
+#   mutants      every mutant of ci/mutants; none may survive
+#   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
+#   fuzz         each fuzz target for FUZZTIME (default 2m)
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+export CI_CACHE=${CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/godwit-ci}
+export FIXTURES=${FIXTURES:-$(dirname "$root")/shared/fixtures}
+
+mutants() { go run ./ci/mutate; }
+
+tokenizers() {
+	[ -d "$FIXTURES/tokenizers" ] || { echo "long.sh: the tokenizers' texts are fixtures, and there are none at $FIXTURES" >&2; exit 1; }
+	local venv=$CI_CACHE/tokenizers-0.23.3
+	if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import tokenizers; assert tokenizers.__version__ == "0.23.3"' 2>/dev/null; then
+		python3 -m venv --clear "$venv"
+		"$venv/bin/python" -m pip install -q tokenizers==0.23.3
+	fi
+	"$root/ci/real-models.sh" "$CI_CACHE/models" >/dev/null
+	go run ./ci/tokenizers -root "$FIXTURES" -python "$venv/bin/python" -real "$CI_CACHE/models"
+}
+
+fuzz() { "$root/ci/fuzz.sh" "${FUZZTIME:-2m}"; }
+
+if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
+	"$2"
+	exit
+fi
+
+what=${1:-all}
+case $what in
+all) parts="mutants tokenizers fuzz" ;;
+mutants | tokenizers | fuzz) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|all]" >&2; exit 2 ;;
+esac
+
+failed=""
+for part in $parts; do
+	echo
+	echo "=== $part"
+	start=$SECONDS
+	status=0
+	bash "$root/ci/long.sh" --inside "$part" || status=$?
+	echo "--- $part: $([ $status = 0 ] && echo ok || echo "FAILED, status $status") ($((SECONDS - start)) s)"
+	[ $status = 0 ] || failed+=" $part"
+done
+echo
+[ -z "$failed" ] || { echo "FAILED:$failed"; exit 1; }
+echo "all of it holds: $parts"
