@@ -1,0 +1,69 @@
+//go:build unix && !portable
+
+package cpu
+
+// A checkpoint that is cut short while it is mapped.
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/godwit-ml/godwit/quant"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+func TestFileCutShort(t *testing.T) {
+	const rows, cols = 4096, 256
+	d := open(t, 3)
+	file, err := os.Create(filepath.Join(t.TempDir(), "weights"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(rows * cols * 4); err != nil {
+		t.Fatal(err)
+	}
+	mapped, err := unix.Mmap(int(file.Fd()), 0, rows*cols*4, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Munmap(mapped); err != nil {
+			t.Error(err)
+		}
+	}()
+	w, err := d.Load(runtime.HostTensor(quant.F32, rows, cols, mapped), runtime.UseProduct|runtime.UseTable)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := runtime.HostTensor(quant.F16, rows, 2*cols, mapped)
+	x, out, picked := random(t, d, 1, 2, cols), empty(t, d, 2, rows), empty(t, d, 2, cols)
+	product := &runtime.MatMul{Out: out, X: x, W: w}
+	gather := &runtime.Gather{Out: picked, Table: w, IDs: ints(t, d, 0, rows-1)}
+	run(t, d, product)
+	run(t, d, gather)
+
+	if err := file.Truncate(4096); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := d.Run(product); !errors.Is(err, ErrFault) {
+			t.Errorf("product: %v, want ErrFault", err)
+		}
+		if err := d.Run(gather); !errors.Is(err, ErrFault) {
+			t.Errorf("gather: %v, want ErrFault", err)
+		}
+		if _, err := d.Load(half, runtime.UseProduct); !errors.Is(err, ErrFault) {
+			t.Errorf("load: %v, want ErrFault", err)
+		}
+		if err := d.Download(make([]byte, cols*4), w.RowRange(rows-1, rows)); !errors.Is(err, ErrFault) {
+			t.Errorf("download: %v, want ErrFault", err)
+		}
+	}
+	// The device itself is unharmed.
+	run(t, d, &runtime.Norm{Out: picked, X: x})
+}
