@@ -346,12 +346,13 @@ func (s *Sampler) keepWhere(values []float64, floor float64) {
 func argmax[F float32 | float64](row []F) (int32, error) {
 	best, at := F(math.Inf(-1)), -1
 	for i, v := range row {
-		if !(v <= best) { // larger, or NaN
-			if !(float64(v) <= math.MaxFloat64) {
-				return 0, &LogitsError{int32(i), float64(v)}
-			}
-			best, at = v, i
+		if v <= best {
+			continue
 		}
+		if l := float64(v); !(l <= math.MaxFloat64) { // NaN or +Inf
+			return 0, &LogitsError{int32(i), l}
+		}
+		best, at = v, i
 	}
 	if at < 0 {
 		return 0, &LogitsError{-1, math.Inf(-1)}
