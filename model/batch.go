@@ -1,0 +1,229 @@
+package model
+
+// Batch: the tokens of one forward pass and where they stand.
+
+import (
+	"fmt"
+
+	"github.com/godwit-ml/godwit/nn"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// Batch is one forward pass over N sequences: their new tokens laid end to end.
+// For decoders Slots and Blocks say where keys and values lie in the cache, for
+// encoders both are empty and every sequence sees itself whole.
+//
+// A Batch may be used again after Reset, which keeps its memory.
+type Batch struct {
+	IDs       []int32 // [T]
+	Types     []int32 // [T] token types; empty: all 0
+	Positions []int32 // [T]
+	QStarts   []int32 // [N+1]: first row of each sequence, and T
+	KLens     []int32 // [N]: keys, the new tokens included
+	Slots     []int32 // [T], decoders
+	Blocks    []int32 // [N, MaxBlocks], decoders
+	MaxBlocks int
+	Capture   *nn.Capture // nil: nothing is recorded
+
+	step nn.Step
+}
+
+// BatchError is a batch that cannot run: Field as in Batch.
+type BatchError struct {
+	Field  string
+	Index  int // of the offending element; -1: none
+	Reason string
+}
+
+// Error names field and element.
+func (e *BatchError) Error() string {
+	if e.Index < 0 {
+		return fmt.Sprintf("model: batch: %s: %s", e.Field, e.Reason)
+	}
+	return fmt.Sprintf("model: batch: %s[%d]: %s", e.Field, e.Index, e.Reason)
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	b.IDs, b.Types, b.Positions = b.IDs[:0], b.Types[:0], b.Positions[:0]
+	b.QStarts, b.KLens = b.QStarts[:0], b.KLens[:0]
+	b.Slots, b.Blocks, b.MaxBlocks = b.Slots[:0], b.Blocks[:0], 0
+	b.Capture = nil
+}
+
+// AddEncoder appends a sequence that sees itself whole. Types may be nil. Mask
+// may be nil; where it is 0 a token is seen by nobody and left out, and the
+// positions of the others do not move.
+func (b *Batch) AddEncoder(ids, types, mask []int32) error {
+	if types != nil && len(types) != len(ids) {
+		return &BatchError{"Types", len(b.KLens), fmt.Sprintf("%d types for %d tokens", len(types), len(ids))}
+	}
+	if mask != nil && len(mask) != len(ids) {
+		return &BatchError{"Mask", len(b.KLens), fmt.Sprintf("%d mask values for %d tokens", len(mask), len(ids))}
+	}
+	b.begin()
+	from := len(b.IDs)
+	for i, id := range ids {
+		if mask != nil && mask[i] == 0 {
+			continue
+		}
+		b.IDs = append(b.IDs, id)
+		b.Positions = append(b.Positions, int32(i))
+		if types != nil {
+			b.Types = append(b.Types, types[i])
+		} else {
+			b.Types = append(b.Types, 0)
+		}
+	}
+	if len(b.IDs) == from {
+		return &BatchError{"IDs", from, "a sequence without tokens"}
+	}
+	b.end(len(b.IDs) - from)
+	return nil
+}
+
+// AddDecoder appends the next tokens of a sequence that has past tokens in the
+// cache, whose block table must hold them all.
+func (b *Batch) AddDecoder(ids []int32, past int, table []int32, blockSize int) error {
+	if len(ids) == 0 {
+		return &BatchError{"IDs", len(b.IDs), "a sequence without tokens"}
+	}
+	if need := (past + len(ids) + blockSize - 1) / blockSize; len(table) < need {
+		return &BatchError{"Blocks", len(b.KLens), fmt.Sprintf("%d blocks of %d for %d tokens", len(table), blockSize, past+len(ids))}
+	}
+	b.begin()
+	for i, id := range ids {
+		p := past + i
+		b.IDs = append(b.IDs, id)
+		b.Positions = append(b.Positions, int32(p))
+		b.Slots = append(b.Slots, table[p/blockSize]*int32(blockSize)+int32(p%blockSize))
+	}
+	b.addTable(table)
+	b.end(past + len(ids))
+	return nil
+}
+
+// addTable appends a row to the block tables, widening the others as needed.
+func (b *Batch) addTable(table []int32) {
+	if len(table) > b.MaxBlocks {
+		n := len(b.KLens)
+		for range n * (len(table) - b.MaxBlocks) {
+			b.Blocks = append(b.Blocks, 0)
+		}
+		for i := n - 1; i >= 0; i-- {
+			row := b.Blocks[i*len(table):][:len(table)]
+			copy(row, b.Blocks[i*b.MaxBlocks:][:b.MaxBlocks])
+			clear(row[b.MaxBlocks:])
+		}
+		b.MaxBlocks = len(table)
+	}
+	b.Blocks = append(b.Blocks, table...)
+	for range b.MaxBlocks - len(table) {
+		b.Blocks = append(b.Blocks, 0)
+	}
+}
+
+func (b *Batch) begin() {
+	if len(b.QStarts) == 0 {
+		b.QStarts = append(b.QStarts, 0)
+	}
+}
+
+func (b *Batch) end(keys int) {
+	b.QStarts = append(b.QStarts, int32(len(b.IDs)))
+	b.KLens = append(b.KLens, int32(keys))
+}
+
+// Check validates the batch against a model and, for decoders, a cache: after
+// it no operation reads outside a tensor.
+func (b *Batch) Check(in Info, c *Cache) error {
+	n, t := len(b.KLens), len(b.IDs)
+	switch {
+	case t == 0 || n == 0:
+		return &BatchError{"IDs", -1, "no tokens"}
+	case len(b.QStarts) != n+1 || b.QStarts[0] != 0 || int(b.QStarts[n]) != t:
+		return &BatchError{"QStarts", -1, fmt.Sprintf("want %d values from 0 to %d", n+1, t)}
+	case len(b.Positions) != t:
+		return &BatchError{"Positions", -1, fmt.Sprintf("%d for %d tokens", len(b.Positions), t)}
+	case len(b.Types) != 0 && len(b.Types) != t:
+		return &BatchError{"Types", -1, fmt.Sprintf("%d for %d tokens", len(b.Types), t)}
+	case (in.Kind == Decoder) != (len(b.Slots) == t):
+		return &BatchError{"Slots", -1, fmt.Sprintf("%d for %d tokens of a %s", len(b.Slots), t, in.Kind)}
+	}
+	for _, v := range []struct {
+		field  string
+		values []int32
+		limit  int
+	}{{"IDs", b.IDs, in.Vocab}, {"Types", b.Types, max(in.Types, 1)}, {"Positions", b.Positions, in.Context}} {
+		for i, x := range v.values {
+			if x < 0 || int(x) >= v.limit {
+				return &BatchError{v.field, i, fmt.Sprintf("%d is not in [0, %d)", x, v.limit)}
+			}
+		}
+	}
+	for i := range n {
+		q := b.QStarts[i+1] - b.QStarts[i]
+		if q <= 0 || b.KLens[i] < q || in.Kind != Decoder && b.KLens[i] != q {
+			return &BatchError{"KLens", i, fmt.Sprintf("%d keys for %d new tokens", b.KLens[i], q)}
+		}
+	}
+	if in.Kind == Decoder {
+		return b.checkCache(c)
+	}
+	return nil
+}
+
+func (b *Batch) checkCache(c *Cache) error {
+	if c == nil {
+		return &BatchError{"Slots", -1, "a decoder needs a cache"}
+	}
+	if len(b.Blocks) != len(b.KLens)*b.MaxBlocks {
+		return &BatchError{"Blocks", -1, fmt.Sprintf("%d for %d sequences of %d", len(b.Blocks), len(b.KLens), b.MaxBlocks)}
+	}
+	for i, x := range b.Slots {
+		if x < -1 || int(x) >= c.Blocks*c.BlockSize {
+			return &BatchError{"Slots", i, fmt.Sprintf("%d is not in [-1, %d)", x, c.Blocks*c.BlockSize)}
+		}
+	}
+	for i, x := range b.Blocks {
+		if x < 0 || int(x) >= c.Blocks {
+			return &BatchError{"Blocks", i, fmt.Sprintf("%d is not in [0, %d)", x, c.Blocks)}
+		}
+	}
+	for i, k := range b.KLens {
+		if int(k) > b.MaxBlocks*c.BlockSize {
+			return &BatchError{"KLens", i, fmt.Sprintf("%d keys in %d blocks of %d", k, b.MaxBlocks, c.BlockSize)}
+		}
+	}
+	return nil
+}
+
+// upload puts the batch on the device and returns the step for the layers. The
+// ids are [T] of I32 scratch, as are the types.
+func (b *Batch) upload(s *runtime.Stream, c *Cache) (st *nn.Step, ids, types runtime.Tensor) {
+	put := func(v []int32, rows, cols int) runtime.Tensor {
+		t := s.ScratchI32(rows, cols)
+		s.UploadI32(t, v)
+		return t
+	}
+	n, t := len(b.KLens), len(b.IDs)
+	st = &b.step
+	*st = nn.Step{S: s, Tokens: t, Capture: b.Capture,
+		Positions: put(b.Positions, 1, t), QStarts: put(b.QStarts, 1, n+1), KLens: put(b.KLens, 1, n)}
+	for i := range n {
+		st.MaxQ = max(st.MaxQ, int(b.QStarts[i+1]-b.QStarts[i]))
+		st.MaxK = max(st.MaxK, int(b.KLens[i]))
+	}
+	if c != nil && len(b.Slots) > 0 {
+		st.Slots, st.Blocks, st.BlockSize = put(b.Slots, 1, t), put(b.Blocks, n, b.MaxBlocks), c.BlockSize
+		st.CacheK, st.CacheV = c.K, c.V
+	} else {
+		st.KStarts = put(b.QStarts[:n], 1, n)
+	}
+	ids = put(b.IDs, 1, t)
+	for len(b.Types) < t {
+		b.Types = append(b.Types, 0)
+	}
+	types = put(b.Types, 1, t)
+	return st, ids, types
+}

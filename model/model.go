@@ -1,0 +1,146 @@
+package model
+
+// Model: what every family offers, and how one is found for a checkpoint.
+
+import (
+	"github.com/godwit-ml/godwit/nn"
+	"github.com/godwit-ml/godwit/runtime"
+	"github.com/godwit-ml/godwit/weights"
+)
+
+// Model is one checkpoint on a device. It is used with one stream at a time.
+type Model interface {
+	Info() Info
+	// Forward runs a checked batch and returns hidden [T, D], the input of the
+	// heads, valid until the stream's scratch is released. Decoders read and
+	// extend the cache; encoders take none.
+	Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor
+	// Logits is the vocabulary's scores [n, V] of rows of hidden [n, D]. A model
+	// without a vocabulary head gives an absent tensor.
+	Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor
+}
+
+// Head names an output other than the vocabulary's.
+type Head string
+
+// The heads of encoders, and what rows of hidden they want.
+const (
+	HeadPooler   Head = "pooler"   // first token of each sequence → [n, D]
+	HeadNext     Head = "next"     // first token → [n, 2]: is next sentence, is not
+	HeadSequence Head = "sequence" // first token → [n, labels]
+	HeadToken    Head = "token"    // every token → [n, labels]
+	HeadSpan     Head = "span"     // every token → [n, 2]: start, end of an answer
+)
+
+// Encoder is a model that has heads beside the vocabulary's.
+type Encoder interface {
+	Model
+	// Head applies a head that Info lists to rows of hidden [n, D].
+	Head(s *runtime.Stream, h Head, hidden runtime.Tensor) runtime.Tensor
+}
+
+// Kind is the shape of a Transformer.
+type Kind string
+
+// The kinds.
+const (
+	Decoder Kind = "decoder"
+	Encode  Kind = "encoder"
+)
+
+// Info is what a configuration says of a model.
+type Info struct {
+	Family       string // "gpt2", "llama", "bert": the row in families
+	Architecture string // as the checkpoint calls it: "LlamaForCausalLM"
+	Kind         Kind
+	Layers       int
+	Heads        int
+	KVHeads      int
+	HeadDim      int
+	Hidden       int      // D
+	Vocab        int      // V
+	Context      int      // positions
+	Types        int      // token types; 0: none
+	LM           bool     // has a vocabulary head: causal or masked
+	HeadList     []Head   // other heads
+	Labels       []string // of HeadSequence or HeadToken
+	MultiLabel   bool     // labels do not exclude one another: sigmoid, not softmax
+}
+
+// Source is where a configuration comes from: config.json, or the metadata of a
+// GGUF file.
+type Source struct {
+	File   string         // for errors
+	Config []byte         // config.json
+	GGUF   map[string]any // or the metadata
+}
+
+// Options of loading.
+type Options struct {
+	Context int // positions to be ready for; 0: as many as the checkpoint has
+}
+
+// config is a family's configuration, read and checked.
+type config interface {
+	info() Info
+	// load binds all weights through a scope of the checkpoint.
+	load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error)
+}
+
+// Describe reads a configuration without touching weights.
+func Describe(src Source, ck *weights.Checkpoint) (Info, error) {
+	c, err := parse(src, ck)
+	if err != nil {
+		return Info{}, err
+	}
+	return c.info(), nil
+}
+
+// Load binds the weights of a checkpoint and loads them on the stream's device.
+// The checkpoint must stay open for as long as the model is used. All missing,
+// misshapen and unused tensors are in the one error.
+func Load(s *runtime.Stream, ck *weights.Checkpoint, src Source, opt Options) (Model, error) {
+	c, err := parse(src, ck)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.load(s, ck, opt)
+	if err == nil {
+		err = s.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Rows gathers rows of hidden [T, D] by index.
+func Rows(s *runtime.Stream, hidden runtime.Tensor, rows []int32) runtime.Tensor {
+	ids := s.ScratchI32(1, len(rows))
+	s.UploadI32(ids, rows)
+	out := s.Scratch(len(rows), hidden.Cols)
+	s.Gather(runtime.Gather{Out: out, Table: hidden, IDs: ids})
+	return out
+}
+
+// block is one layer of a Transformer: it adds to the residual stream x [T, D].
+type block interface {
+	apply(st *nn.Step, layer int, x runtime.Tensor)
+}
+
+// runBlocks applies blocks to x, records what is asked for, and applies the final
+// norm, if there is one.
+func runBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor, final *nn.Norm) runtime.Tensor {
+	st.Hidden(0, x)
+	for i, b := range blocks {
+		b.apply(st, i, x)
+		if i < len(blocks)-1 {
+			st.Hidden(i+1, x)
+		}
+	}
+	if final != nil {
+		final.Apply(st.S, x, x)
+	}
+	st.Hidden(len(blocks), x)
+	return x
+}
