@@ -4,7 +4,6 @@ package nn
 // transposed, and their products.
 
 import (
-	"github.com/godwit-ml/godwit/quant"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
 )
@@ -31,21 +30,7 @@ func ReadConv1D(sc *weights.Scope, in, out int) Dense {
 
 // ReadVector binds a vector [n] as F32 [1, n], whatever its stored type.
 func ReadVector(sc *weights.Scope, name string, n int) runtime.Tensor {
-	return Float(sc.Tensor(name, 1, n))
-}
-
-// Float is a host tensor as contiguous F32; itself if it is that already.
-func Float(t runtime.Tensor) runtime.Tensor {
-	if t.IsZero() || t.DType == runtime.F32 && t.Contiguous() {
-		return t
-	}
-	out := make([]float32, t.Rows*t.Cols)
-	for i := range t.Rows {
-		if err := quant.Decode(out[i*t.Cols:(i+1)*t.Cols], t.RowRange(i, i+1).Bytes(), t.DType); err != nil {
-			panic("nn: a scope handed out a type that cannot be decoded")
-		}
-	}
-	return runtime.HostF32(t.Rows, t.Cols, out)
+	return sc.Tensor(name, 1, n).Float()
 }
 
 // Transpose is a copy of a host tensor of a plain type with rows and columns
@@ -55,7 +40,7 @@ func Transpose(t runtime.Tensor) runtime.Tensor {
 		return t
 	}
 	if t.DType.BlockSize() != 1 {
-		t = Float(t)
+		t = t.Float()
 	}
 	const tile = 32 // keeps both sides within the cache
 	size := t.DType.TypeSize()

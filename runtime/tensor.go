@@ -146,6 +146,22 @@ func (t Tensor) I32s() []int32 {
 	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }
 
+// Float is a host tensor as contiguous F32, decoded into new memory unless it is
+// that already. The type must be one that quant.Decode knows, as those of a
+// checkpoint's weights are.
+func (t Tensor) Float() Tensor {
+	if t.IsZero() || t.DType == F32 && t.Contiguous() {
+		return t
+	}
+	out := make([]float32, t.Rows*t.Cols)
+	for i := range t.Rows {
+		if err := quant.Decode(out[i*t.Cols:(i+1)*t.Cols], t.RowRange(i, i+1).Bytes(), t.DType); err != nil {
+			panic("runtime: Float of a type that cannot be decoded")
+		}
+	}
+	return HostF32(t.Rows, t.Cols, out)
+}
+
 // String names type and shape, as "F32[3 48]".
 func (t Tensor) String() string {
 	if t.IsZero() {
