@@ -1,0 +1,221 @@
+// The small patterns of Split and Replace: one class or character with a quantifier,
+// or a fixed sequence of them, as \p{N}{1,3}, [0-9][0-9][0-9], \s+ or " {2,}".
+
+package tokenizer
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// charClass is a set of characters.
+type charClass struct {
+	ranges [][2]rune
+	bits   uint16
+	negate bool
+}
+
+func (c *charClass) has(r rune) bool {
+	in := c.bits != 0 && classTable.get(r)&c.bits != 0
+	for i := 0; !in && i < len(c.ranges); i++ {
+		in = r >= c.ranges[i][0] && r <= c.ranges[i][1]
+	}
+	return in != c.negate
+}
+
+// counted is a class, least to most times.
+type counted struct {
+	class       charClass
+	least, most int
+}
+
+// classPattern matches its parts one after the other, each as often as it can.
+type classPattern []counted
+
+func (p classPattern) find(s string, from int) (start, end int) {
+	for i := from; i < len(s); {
+		if end, ok := p.match(s, i); ok {
+			return i, end
+		}
+		_, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+	}
+	return -1, -1
+}
+
+func (p classPattern) match(s string, i int) (end int, ok bool) {
+	for k := range p {
+		c := &p[k]
+		n := 0
+		for n < c.most && i < len(s) {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if !c.class.has(r) {
+				break
+			}
+			i += size
+			n++
+		}
+		if n < c.least {
+			return 0, false
+		}
+	}
+	return i, true
+}
+
+const unlimited = 1 << 30
+
+// parseClassPattern reads such a pattern; ok is false for anything it would have to guess at.
+// Quantifiers that leave a choice stand alone: greedy matching then needs no backtracking.
+func parseClassPattern(regex string) (classPattern, bool) {
+	var p classPattern
+	for rest := regex; rest != ""; {
+		var c counted
+		var ok bool
+		if c.class, rest, ok = parseClass(rest); !ok {
+			return nil, false
+		}
+		if c.least, c.most, rest, ok = parseQuantifier(rest); !ok {
+			return nil, false
+		}
+		p = append(p, c)
+		if len(p) > 64 {
+			return nil, false
+		}
+	}
+	if len(p) > 1 {
+		for _, c := range p {
+			if c.least != c.most {
+				return nil, false
+			}
+		}
+	}
+	return p, len(p) > 0
+}
+
+func parseQuantifier(s string) (least, most int, rest string, ok bool) {
+	least, most = 1, 1
+	switch {
+	case strings.HasPrefix(s, "+"):
+		most, s = unlimited, s[1:]
+	case strings.HasPrefix(s, "{"):
+		end := strings.IndexByte(s, '}')
+		if end < 0 {
+			return 0, 0, "", false
+		}
+		a, b, ranged := strings.Cut(s[1:end], ",")
+		if least, ok = smallNumber(a); !ok || least == 0 {
+			return 0, 0, "", false
+		}
+		switch {
+		case !ranged:
+			most = least
+		case b == "":
+			most = unlimited
+		default:
+			if most, ok = smallNumber(b); !ok || most < least {
+				return 0, 0, "", false
+			}
+		}
+		s = s[end+1:]
+	}
+	if s != "" && strings.IndexByte("+*?{", s[0]) >= 0 {
+		return 0, 0, "", false
+	}
+	return least, most, s, true
+}
+
+func smallNumber(s string) (int, bool) {
+	n := 0
+	for _, r := range s {
+		if r < '0' || r > '9' || n > 1000 {
+			return 0, false
+		}
+		n = n*10 + int(r-'0')
+	}
+	return n, s != ""
+}
+
+// parseClass reads one character, escape or bracketed class.
+func parseClass(s string) (c charClass, rest string, ok bool) {
+	if s[0] != '[' {
+		if strings.IndexByte(`.*+?()|^$]{}`, s[0]) >= 0 {
+			return c, "", false
+		}
+		rest, ok = c.add(s)
+		return c, rest, ok
+	}
+	s = s[1:]
+	if strings.HasPrefix(s, "^") {
+		c.negate, s = true, s[1:]
+	}
+	for first := true; ; first = false {
+		switch {
+		case s == "" || s[0] == '[' || strings.HasPrefix(s, "&&"):
+			return c, "", false
+		case s[0] == ']':
+			return c, s[1:], !first
+		}
+		if s, ok = c.addRange(s); !ok {
+			return c, "", false
+		}
+	}
+}
+
+// addRange adds a character, an escape or a range of characters inside brackets.
+func (c *charClass) addRange(s string) (rest string, ok bool) {
+	n := len(c.ranges)
+	if rest, ok = c.add(s); !ok {
+		return "", false
+	}
+	if !strings.HasPrefix(rest, "-") || strings.HasPrefix(rest, "-]") {
+		return rest, true
+	}
+	if len(c.ranges) == n || strings.HasPrefix(rest, "-[") {
+		return "", false // a range from a class
+	}
+	m := len(c.ranges)
+	if rest, ok = c.add(rest[1:]); !ok || len(c.ranges) == m {
+		return "", false
+	}
+	lo, hi := c.ranges[m-1][0], c.ranges[m][0]
+	c.ranges = append(c.ranges[:m-1], [2]rune{lo, hi})
+	return rest, lo <= hi
+}
+
+var propertyBits = map[string]uint16{
+	"L": classLetter, "Ll": classLower, "M": classMark, "N": classNumber, "Nd": classDigit, "P": classPunct, "S": classSymbol, "Han": classHan,
+}
+
+// add adds one character or escape.
+func (c *charClass) add(s string) (rest string, ok bool) {
+	if s[0] != '\\' {
+		r, n := utf8.DecodeRuneInString(s)
+		c.ranges = append(c.ranges, [2]rune{r, r})
+		return s[n:], true
+	}
+	if len(s) < 2 {
+		return "", false
+	}
+	r := rune(s[1])
+	switch {
+	case r == 's':
+		c.bits |= classSpace
+	case r == 'd':
+		c.bits |= classDigit
+	case r == 'p' && strings.HasPrefix(s, `\p{`):
+		end := strings.IndexByte(s, '}')
+		if end < 0 || propertyBits[s[3:end]] == 0 {
+			return "", false
+		}
+		c.bits |= propertyBits[s[3:end]]
+		return s[end+1:], true
+	case r == 'n' || r == 'r' || r == 't':
+		r = map[rune]rune{'n': '\n', 'r': '\r', 't': '\t'}[r]
+		c.ranges = append(c.ranges, [2]rune{r, r})
+	case r < utf8.RuneSelf && asciiClass[r]&(classPunct|classSymbol) != 0:
+		c.ranges = append(c.ranges, [2]rune{r, r})
+	default:
+		return "", false
+	}
+	return s[2:], true
+}

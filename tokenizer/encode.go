@@ -1,0 +1,223 @@
+// The pipeline: added tokens are cut out, the rest is normalized, split into words
+// and handed to the model; a sink collects ids alone or ids with their offsets.
+
+package tokenizer
+
+import (
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// state is the scratch of one call, kept between calls.
+type state struct {
+	t     *Tokenizer
+	track bool // alignments are needed
+	full  bool // texts and offsets are wanted
+	cur   int  // the normalization buffer that may be in use
+	norm  [2]buffer
+	pre   [][2]buffer // two a pre-tokenizer
+
+	ids []int32 // sink: ids only
+	out []part  // sink: full
+	opt *Options
+
+	toks  []token // of the word at hand
+	syms  []symbol
+	heap  []candidate
+	nodes []node
+	path  []token
+	affix []byte
+}
+
+// part is one token of the result, with its bytes of the original text.
+type part struct {
+	id      int32
+	span    span
+	text    string
+	segment int8
+	typeID  int32
+	special bool
+	pad     bool
+}
+
+// spare is the normalization buffer that the current piece does not live in.
+func (st *state) spare() *buffer {
+	st.cur ^= 1
+	return &st.norm[st.cur]
+}
+
+// keepScratch is up to how many bytes of scratch a call leaves for the next one.
+const keepScratch = 1 << 20
+
+func (t *Tokenizer) state() *state {
+	if st, ok := t.states.Get().(*state); ok {
+		return st
+	}
+	return &state{t: t, pre: make([][2]buffer, len(t.pre)+1)}
+}
+
+func (t *Tokenizer) release(st *state) {
+	size := cap(st.norm[0].text) + cap(st.norm[1].text) + 8*(cap(st.norm[0].al)+cap(st.norm[1].al)) +
+		20*cap(st.syms) + 16*cap(st.heap) + 16*cap(st.nodes) + 12*cap(st.toks)
+	for i := range st.pre {
+		for k := range st.pre[i] {
+			size += cap(st.pre[i][k].text) + 8*cap(st.pre[i][k].al)
+		}
+	}
+	st.ids = nil
+	clear(st.out[:cap(st.out)])
+	if st.out = st.out[:0]; cap(st.out) > keepScratch/int(unsafe.Sizeof(part{})) {
+		st.out = nil
+	}
+	if size <= keepScratch {
+		t.states.Put(st)
+	}
+}
+
+// run tokenizes one text into the sink.
+func (st *state) run(text string, o *Options) {
+	t := st.t
+	st.track = st.full || t.needTrack
+	whole := piece{s: text}
+	var mended buffer
+	if !utf8.ValidString(text) {
+		whole = mend(text, &mended)
+		st.track = true
+	}
+	if t.raw == nil {
+		st.segment(whole)
+		return
+	}
+	t.raw.split(whole.s, func(a *addedToken, start, end int) bool { return t.allowed(a, whole.origin(start, end), o) },
+		func(start, end int) { st.segment(whole.slice(start, end)) },
+		func(a *addedToken, start, end int) { st.added(a, whole, start, end) })
+}
+
+// mend replaces every byte that is not part of a UTF-8 character by U+FFFD.
+func mend(text string, buf *buffer) piece {
+	for i, r := range text {
+		_, n := utf8.DecodeRuneInString(text[i:])
+		at := span{int32(i), int32(i + n)}
+		from := len(buf.text)
+		buf.text = utf8.AppendRune(buf.text, r)
+		for ; from < len(buf.text); from++ {
+			buf.al = append(buf.al, at)
+		}
+	}
+	return piece{s: view(buf.text), al: buf.al}
+}
+
+// allowed decides whether an added token may be recognised at a range of the original text.
+func (t *Tokenizer) allowed(a *addedToken, at span, o *Options) bool {
+	if !a.special {
+		return true
+	}
+	if !o.Parse {
+		ok := false
+		for _, id := range o.Allow {
+			ok = ok || id == a.id
+		}
+		if !ok {
+			return false
+		}
+	}
+	for _, r := range o.Plain {
+		if int(at.start) < r[1] && r[0] < int(at.end) {
+			return false
+		}
+	}
+	return true
+}
+
+// segment takes a stretch of text between special tokens.
+func (st *state) segment(p piece) {
+	t := st.t
+	for _, n := range t.norm {
+		p = n.normalize(p, st)
+	}
+	if p.s == "" {
+		return
+	}
+	if t.normalized == nil {
+		st.next(0, p.slice(0, len(p.s)))
+		return
+	}
+	o := st.opt
+	t.normalized.split(p.s, func(a *addedToken, start, end int) bool { return t.allowed(a, p.origin(start, end), o) },
+		func(start, end int) { st.next(0, p.slice(start, end)) },
+		func(a *addedToken, start, end int) { st.added(a, p, start, end) })
+}
+
+// added puts an added token into the sink.
+func (st *state) added(a *addedToken, p piece, start, end int) {
+	if !st.full {
+		st.ids = append(st.ids, a.id)
+		return
+	}
+	st.out = append(st.out, part{id: a.id, span: p.origin(start, end), text: strings.Clone(p.s[start:end]), special: a.special})
+}
+
+// next hands a piece to the k-th pre-tokenizer, or to the model behind the last.
+func (st *state) next(k int, p piece) {
+	if p.s == "" {
+		return
+	}
+	if k < len(st.t.pre) {
+		st.t.pre[k].split(p, st, k)
+		return
+	}
+	c := st.t.cuts
+	if c == nil || len(p.s) <= cacheMaxWord && st.t.cache != nil {
+		st.word(p)
+		return
+	}
+	for i := 0; i < len(p.s); {
+		end := c.end(p.s, i)
+		st.word(p.slice(i, end))
+		i = end
+	}
+}
+
+// word tokenizes one word, from the cache if it has been seen.
+func (st *state) word(p piece) {
+	t := st.t
+	if len(p.s) > cacheMaxWord {
+		st.toks = st.toks[:0]
+		t.model.tokenize(st, p.s)
+		st.emit(p, st.toks)
+		return
+	}
+	toks, set, ok := t.cache.get(p.s)
+	if !ok {
+		st.toks = st.toks[:0]
+		t.model.tokenize(st, p.s)
+		if toks = st.toks; len(toks) <= cacheMaxToken {
+			t.cache.put(set, p.s, toks)
+		}
+	}
+	st.emit(p, toks)
+}
+
+// emit puts the tokens of a word into the sink.
+func (st *state) emit(p piece, toks []token) {
+	if !st.full {
+		for i := range toks {
+			st.ids = append(st.ids, toks[i].id)
+		}
+		return
+	}
+	for _, k := range toks {
+		text := st.t.model.surface(p.s, k)
+		if len(text) > 0 && inside(text, p.s) {
+			text = strings.Clone(text)
+		}
+		st.out = append(st.out, part{id: k.id, span: p.origin(int(k.start), int(k.end)), text: text})
+	}
+}
+
+// inside reports whether a is a part of b's memory, which may be scratch.
+func inside(a, b string) bool {
+	x, y := uintptr(unsafe.Pointer(unsafe.StringData(a))), uintptr(unsafe.Pointer(unsafe.StringData(b)))
+	return x >= y && x < y+uintptr(len(b))
+}
