@@ -15,6 +15,10 @@ import (
 // The three operations on a cache are not split between devices, as the layout
 // inside the cache is its owner's: they run where the cache was allocated.
 type Stream struct {
+	// OnLoad, if set, is called after each LoadWeight with the host tensor: to
+	// show progress, or to stop loading with Fail.
+	OnLoad func(host Tensor)
+
 	dev, host Device
 	arena     arena
 	err       error
@@ -199,6 +203,10 @@ func (s *Stream) LoadWeight(host Tensor, use Use) Tensor {
 	t, err := s.dev.Load(host, use)
 	if err != nil {
 		s.Fail(err)
+		return Tensor{}
+	}
+	if s.OnLoad != nil {
+		s.OnLoad(host)
 	}
 	return t
 }

@@ -1,0 +1,231 @@
+package engine
+
+// The engine: one goroutine that owns a model and its device, and runs calls on
+// it step by step.
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/godwit-ml/godwit/model"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// ErrClosed ends the runs of an engine that is closed.
+var ErrClosed = errors.New("engine: closed")
+
+// Config sizes an engine.
+type Config struct {
+	BlockSize   int           // tokens of a block of the KV cache; 0: 16
+	Blocks      int           // of the KV cache; decoders need at least one
+	KVDType     runtime.DType // of the KV cache
+	Context     int           // most tokens of a sequence; 0: the model's
+	TokenBudget int           // most tokens of a sequence in one step: longer prompts are read in chunks; 0: 512
+}
+
+// Engine runs requests on one model. Runs that are under way take turns, a step
+// each, so none waits for another to end; a run waits for blocks of the cache
+// if there are too few. All methods may be called from any goroutine.
+type Engine struct {
+	model  model.Model
+	info   model.Info
+	stream *runtime.Stream
+	cache  *model.Cache
+	pool   *BlockPool
+	cfg    Config
+
+	// Of the engine's goroutine.
+	reserved int // blocks promised to runs
+	sampler  *Sampler
+	logprobs Logprobs
+	row      []float32
+	out      []Token
+
+	mu      sync.Mutex
+	waiting []task
+	closed  bool
+	wake    chan struct{} // one slot: there is something new
+	stopped chan struct{}
+}
+
+// task is one call on the engine's goroutine.
+type task interface {
+	// admit reserves what the task needs; false: not now.
+	admit() bool
+	// step runs one step; true: the task is done and has released everything.
+	step() bool
+	// end releases everything and delivers err.
+	end(err error)
+	context() context.Context
+}
+
+// New starts an engine on a model that was loaded on the stream. The engine owns
+// the stream from now on.
+func New(s *runtime.Stream, m model.Model, cfg Config) (*Engine, error) {
+	if cfg.BlockSize == 0 {
+		cfg.BlockSize = 16
+	}
+	if cfg.TokenBudget == 0 {
+		cfg.TokenBudget = 512
+	}
+	info := m.Info()
+	if cfg.Context > 0 {
+		info.Context = min(cfg.Context, info.Context)
+	}
+	e := &Engine{model: m, info: info, stream: s, cfg: cfg, sampler: NewSampler(m.Info().Vocab), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if e.info.Kind == model.Decoder {
+		c, err := model.NewCache(s, e.info, cfg.KVDType, cfg.Blocks, cfg.BlockSize)
+		if err != nil {
+			return nil, err
+		}
+		if e.pool, err = NewBlockPool(cfg.Blocks, cfg.BlockSize); err != nil {
+			c.Close()
+			return nil, err
+		}
+		e.cache = c
+	}
+	go e.loop()
+	return e, nil
+}
+
+// Close ends all runs with ErrClosed, waits for the engine's goroutine, and
+// frees cache and scratch. It never waits for readers.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.nudge()
+	<-e.stopped
+}
+
+// Do runs fn on the engine's goroutine, between two steps of others: a forward
+// pass that keeps nothing. The stream is fn's until it returns. The error is
+// fn's, the stream's, ErrClosed, or the context's.
+func (e *Engine) Do(ctx context.Context, fn func(s *runtime.Stream) error) error {
+	d := &passTask{e: e, ctx: ctx, fn: fn, done: make(chan error, 1)}
+	if err := e.enqueue(d); err != nil {
+		return err
+	}
+	select {
+	case err := <-d.done:
+		return err
+	case <-ctx.Done():
+		// It ends within a step: fn must not run on after Do has returned.
+		return <-d.done
+	}
+}
+
+// passTask is a call of Do.
+type passTask struct {
+	e    *Engine
+	ctx  context.Context
+	fn   func(s *runtime.Stream) error
+	done chan error
+}
+
+func (d *passTask) admit() bool              { return true }
+func (d *passTask) context() context.Context { return d.ctx }
+func (d *passTask) end(err error)            { d.done <- err }
+
+func (d *passTask) step() bool {
+	s := d.e.stream
+	s.Reset()
+	err := d.fn(s)
+	if err == nil {
+		err = s.Sync()
+	}
+	d.done <- err
+	return true
+}
+
+func (e *Engine) enqueue(t task) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
+	}
+	e.waiting = append(e.waiting, t)
+	e.nudge()
+	return nil
+}
+
+func (e *Engine) nudge() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// loop is the engine's goroutine.
+func (e *Engine) loop() {
+	defer close(e.stopped)
+	var active []task
+	for {
+		e.mu.Lock()
+		closed := e.closed
+		active = append(active, e.admitted(closed)...)
+		e.mu.Unlock()
+		if closed {
+			for _, t := range active {
+				t.end(ErrClosed)
+			}
+			e.free()
+			return
+		}
+		if len(active) == 0 {
+			<-e.wake
+			continue
+		}
+		active = e.round(active)
+	}
+}
+
+// round gives each task a step and returns those that go on.
+func (e *Engine) round(active []task) []task {
+	rest := active[:0]
+	for _, t := range active {
+		if ctx := t.context(); ctx.Err() != nil {
+			t.end(cancelled(ctx))
+			continue
+		}
+		if !t.step() {
+			rest = append(rest, t)
+		}
+	}
+	clear(active[len(rest):])
+	return rest
+}
+
+// admitted takes from the queue what can begin, and ends what was cancelled
+// while it waited. Tasks that wait for blocks begin in order; those that need
+// none pass them. With all set it takes everything.
+func (e *Engine) admitted(all bool) []task {
+	var in []task
+	rest, blocked := e.waiting[:0], false
+	for _, t := range e.waiting {
+		_, pass := t.(*passTask)
+		ctx := t.context()
+		switch {
+		case all:
+			in = append(in, t)
+		case ctx.Err() != nil:
+			t.end(cancelled(ctx))
+		case pass || !blocked && t.admit():
+			in = append(in, t)
+		default:
+			blocked = true
+			rest = append(rest, t)
+		}
+	}
+	clear(e.waiting[len(rest):])
+	e.waiting = rest
+	return in
+}
+
+func (e *Engine) free() {
+	if e.cache != nil {
+		e.cache.Close()
+	}
+	e.stream.Close()
+}

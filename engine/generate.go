@@ -1,0 +1,350 @@
+package engine
+
+// Generation: one request, its prompts run as one batch, a step at a time.
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/godwit-ml/godwit/model"
+	"github.com/godwit-ml/godwit/runtime"
+	"github.com/godwit-ml/godwit/tokenizer"
+)
+
+// Request is one call, resolved: ids, not text.
+type Request struct {
+	Prompts   [][]int32 // run as one batch; each gets one answer
+	MaxTokens int       // of an answer; 0: the prompt is read and nothing is written
+	MinTokens int       // end tokens and stop texts do not count before
+	EOS       []int32   // end tokens; they are part of the answer
+	Sampling  Sampling
+	Beams     *BeamConfig // nil: no beam search; one prompt then
+	Logprobs  int         // -1: none; k: the token's own and the k best, before any penalty
+
+	Tokenizer *tokenizer.Tokenizer // for Text and stop texts; nil: neither
+	Stop      *StopSet             // nil: none
+	Capture   *Capture             // nil: nothing
+}
+
+// Submit starts a request. The ids, counts and the sampling must have been
+// checked, or the error says what is wrong: a *ParamError.
+func (e *Engine) Submit(ctx context.Context, req Request) (*Run, error) {
+	if err := e.check(&req); err != nil {
+		return nil, err
+	}
+	r := &Run{wake: make(chan struct{}, 1), start: time.Now()}
+	g := &generation{e: e, ctx: ctx, req: req, run: r}
+	if err := e.enqueue(g); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (e *Engine) check(req *Request) error {
+	switch {
+	case req.Stop != nil && req.Tokenizer == nil:
+		return &ParamError{"Stop", "set", "stop texts need a tokenizer"}
+	case e.info.Kind != model.Decoder:
+		return &ParamError{"Prompts", len(req.Prompts), "this model is no decoder"}
+	case !e.info.LM && req.MaxTokens > 0:
+		return &ParamError{"MaxTokens", req.MaxTokens, "this model has no vocabulary head"}
+	case len(req.Prompts) == 0:
+		return &ParamError{"Prompts", 0, "is empty"}
+	case req.MaxTokens < 0 || req.MinTokens < 0 || req.MinTokens > req.MaxTokens:
+		return &ParamError{"MinTokens", req.MinTokens, fmt.Sprintf("want 0 ≤ MinTokens ≤ MaxTokens, which is %d", req.MaxTokens)}
+	case req.Beams != nil && len(req.Prompts) != 1:
+		return &ParamError{"Beams", req.Beams.Width, "beam search runs one prompt"}
+	}
+	for i, p := range req.Prompts {
+		if len(p) == 0 {
+			return &ParamError{fmt.Sprintf("Prompts[%d]", i), 0, "is empty: a model needs at least one token"}
+		}
+		for _, id := range p {
+			if id < 0 || int(id) >= e.info.Vocab {
+				return &ParamError{fmt.Sprintf("Prompts[%d]", i), id, fmt.Sprintf("is not in [0, %d)", e.info.Vocab)}
+			}
+		}
+		if n := len(p) + req.MaxTokens; n > e.info.Context {
+			return &ParamError{"MaxTokens", req.MaxTokens, fmt.Sprintf("with a prompt of %d exceeds the context of %d", len(p), e.info.Context)}
+		}
+	}
+	if err := req.Sampling.Check(e.info.Vocab); err != nil {
+		return err
+	}
+	if req.Beams != nil {
+		if err := req.Beams.Check(e.info.Vocab); err != nil {
+			return err
+		}
+	}
+	if need := e.need(req); need > e.cfg.Blocks {
+		return &ParamError{"MaxTokens", req.MaxTokens, fmt.Sprintf("needs %d blocks of the KV cache, which has %d: shorten it, use fewer beams, or raise the memory limit", need, e.cfg.Blocks)}
+	}
+	return nil
+}
+
+// need is the most blocks a request can hold at once.
+func (e *Engine) need(req *Request) int {
+	n, size := 0, e.cfg.BlockSize
+	for _, p := range req.Prompts {
+		if req.Beams == nil {
+			n += (len(p) + req.MaxTokens + size - 1) / size
+			continue
+		}
+		// Beams share whole blocks of the prompt; each has its own from the
+		// first shared one that it writes to.
+		n += (len(p)+size-1)/size + req.Beams.Width*((req.MaxTokens+size-1)/size+1)
+	}
+	return n
+}
+
+// sequence is one answer under way.
+type sequence struct {
+	tokens  []int32    // prompt and answer
+	prompt  int        // tokens of the prompt
+	table   BlockTable // of the tokens whose keys and values are in the cache
+	history History
+	decoder *tokenizer.Decoder // nil without a tokenizer
+	stop    *StopScanner
+	finish  Finish
+}
+
+// generation is a request on the engine's goroutine.
+type generation struct {
+	e        *Engine
+	ctx      context.Context
+	req      Request
+	run      *Run
+	reserved int
+	seqs     []*sequence
+	beam     *Beam // beam search
+	batch    model.Batch
+	rows     []int32     // of hidden, that get logits
+	ready    []*sequence // the sequences of those rows
+	logits   []float32
+	recorder *Recorder
+	copies   []BlockCopy // to be made before the step
+	src, dst []int32     // the same
+}
+
+func (g *generation) context() context.Context { return g.ctx }
+
+func (g *generation) admit() bool {
+	n := g.e.need(&g.req)
+	if n > g.e.cfg.Blocks-g.e.reserved {
+		return false
+	}
+	g.e.reserved += n
+	g.reserved = n
+	g.run.began()
+	for _, p := range g.req.Prompts {
+		g.seqs = append(g.seqs, g.sequence(p))
+	}
+	if c := g.req.Beams; c != nil {
+		g.beam, _ = NewBeam(*c, g.e.info.Vocab, g.req.Prompts[0]) // checked in Submit
+	}
+	if g.req.Capture != nil {
+		g.recorder = NewRecorder(g.req.Capture, g.e.info, len(g.req.Prompts[0]))
+	}
+	return true
+}
+
+// sequence begins an answer to a prompt.
+func (g *generation) sequence(prompt []int32) *sequence {
+	q := &sequence{tokens: slices.Grow(slices.Clone(prompt), g.req.MaxTokens), prompt: len(prompt), stop: NewStopScanner(g.req.Stop)}
+	q.history.Reset(prompt)
+	if g.req.Tokenizer != nil {
+		q.decoder = g.req.Tokenizer.NewDecoder(true)
+	}
+	return q
+}
+
+func (g *generation) end(err error) {
+	for _, q := range g.seqs {
+		g.e.pool.Release(&q.table)
+	}
+	g.e.reserved -= g.reserved
+	g.reserved, g.seqs = 0, nil
+	g.run.finish(err)
+}
+
+func (g *generation) step() bool {
+	done, err := g.advance()
+	if err != nil || done {
+		if g.recorder != nil {
+			g.run.Prompt = g.recorder.Prompt
+		}
+		g.end(err)
+		return true
+	}
+	return false
+}
+
+// advance runs one step; it reports whether all sequences have ended.
+func (g *generation) advance() (done bool, err error) {
+	s := g.e.stream
+	s.Reset()
+	if err := g.schedule(); err != nil {
+		return false, err
+	}
+	if g.recorder != nil {
+		g.recorder.Attach(s, &g.batch)
+	}
+	if err := g.batch.Check(g.e.info, g.e.cache); err != nil {
+		return false, err
+	}
+	g.copyBlocks(s)
+	hidden := g.e.model.Forward(s, &g.batch, g.e.cache)
+	if g.req.MaxTokens == 0 {
+		return g.unread() == 0, s.Sync()
+	}
+	if len(g.ready) == 0 {
+		return false, s.Sync()
+	}
+	logits := g.e.model.Logits(s, model.Rows(s, hidden, g.rows))
+	g.logits = slices.Grow(g.logits[:0], logits.Rows*logits.Cols)[:logits.Rows*logits.Cols]
+	s.DownloadF32(g.logits, logits)
+	if err := s.Sync(); err != nil {
+		return false, err
+	}
+	if g.beam != nil {
+		return g.search()
+	}
+	return g.sample()
+}
+
+// schedule builds the batch of the next tokens of all sequences that go on: at
+// most TokenBudget of each. Those whose tokens are all in it get logits.
+func (g *generation) schedule() error {
+	g.batch.Reset()
+	g.rows, g.ready, g.copies = g.rows[:0], g.ready[:0], g.copies[:0]
+	for _, q := range g.seqs {
+		past := q.table.Len
+		n := min(len(q.tokens)-past, g.e.cfg.TokenBudget)
+		if q.finish != Running || n == 0 {
+			continue
+		}
+		var err error
+		if g.copies, err = g.e.pool.Extend(&q.table, n, g.copies); err != nil {
+			return err
+		}
+		if err := g.batch.AddDecoder(q.tokens[past:past+n], past, q.table.Blocks, g.e.cfg.BlockSize); err != nil {
+			return err
+		}
+		if past+n == len(q.tokens) {
+			g.rows = append(g.rows, int32(len(g.batch.IDs)-1))
+			g.ready = append(g.ready, q)
+		}
+	}
+	return nil
+}
+
+// copyBlocks makes the copies of the step.
+func (g *generation) copyBlocks(s *runtime.Stream) {
+	g.src, g.dst = g.src[:0], g.dst[:0]
+	for _, c := range g.copies {
+		g.src, g.dst = append(g.src, c.Src), append(g.dst, c.Dst)
+	}
+	g.e.cache.Copy(s, g.src, g.dst)
+}
+
+// unread is how many tokens no step has had yet.
+func (g *generation) unread() int {
+	n := 0
+	for _, q := range g.seqs {
+		n += len(q.tokens) - q.table.Len
+	}
+	return n
+}
+
+// sample chooses the next token of every ready sequence.
+func (g *generation) sample() (done bool, err error) {
+	vocab := g.e.info.Vocab
+	out := g.e.out[:0]
+	for i, q := range g.ready {
+		row := g.logits[i*vocab : (i+1)*vocab]
+		seq := slices.Index(g.seqs, q)
+		t := Token{Seq: seq}
+		if g.req.Logprobs >= 0 {
+			if err := g.e.logprobs.Reset(row); err != nil {
+				return false, err
+			}
+		}
+		if g.written(q) < g.req.MinTokens {
+			row = g.without(row, g.req.EOS)
+		}
+		if t.ID, err = g.e.sampler.Sample(&g.req.Sampling, row, &q.history, seq, g.written(q)); err != nil {
+			return false, err
+		}
+		if g.req.Logprobs >= 0 {
+			t.Logprob = g.e.logprobs.Of(t.ID)
+			t.Top = g.e.logprobs.Top(nil, g.req.Logprobs)
+		}
+		if g.recorder != nil && seq == 0 {
+			t.Rows = g.recorder.Last
+		}
+		g.accept(q, &t)
+		out = append(out, t)
+	}
+	g.e.out = out
+	done = !slices.ContainsFunc(g.seqs, func(q *sequence) bool { return q.finish == Running })
+	out[len(out)-1].Last = done
+	g.run.put(out...)
+	return done, nil
+}
+
+// without is a copy of a row of logits in which some tokens cannot be chosen.
+func (g *generation) without(row []float32, ids []int32) []float32 {
+	g.e.row = append(g.e.row[:0], row...)
+	for _, id := range ids {
+		if id >= 0 && int(id) < len(row) {
+			g.e.row[id] = float32(math.Inf(-1))
+		}
+	}
+	return g.e.row
+}
+
+// written is how many tokens of the answer there are.
+func (g *generation) written(q *sequence) int { return len(q.tokens) - q.prompt }
+
+// accept appends a chosen token to its sequence and says what became final.
+// End tokens are part of the ids and not of the text; a stop text is of neither
+// text nor what follows it.
+func (g *generation) accept(q *sequence, t *Token) {
+	q.tokens = append(q.tokens, t.ID)
+	q.history.Add(t.ID)
+	n := g.written(q)
+	switch {
+	case slices.Contains(g.req.EOS, t.ID):
+		q.finish = Stopped
+	case n == g.req.MaxTokens:
+		q.finish = Length
+	}
+	if q.decoder != nil {
+		t.Text = g.text(q, t, n)
+	}
+	t.Finish = q.finish
+}
+
+// text decodes a token and watches for stop texts, which count from MinTokens on.
+func (g *generation) text(q *sequence, t *Token, n int) string {
+	text := ""
+	if q.finish != Stopped {
+		text = q.decoder.Push(t.ID)
+	}
+	if q.finish != Running {
+		text += q.decoder.Flush()
+	}
+	if n < g.req.MinTokens {
+		return text
+	}
+	text = q.stop.Push(text)
+	if _, stop, ok := q.stop.Stopped(); ok {
+		q.finish, t.Stop = Stopped, stop
+	} else if q.finish != Running {
+		text += q.stop.Flush()
+	}
+	return text
+}
