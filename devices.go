@@ -1,0 +1,205 @@
+// The devices of this build: which there are, what the names of Config.Device
+// mean, and how much memory is free.
+
+package godwit
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path"
+	goruntime "runtime"
+	"strconv"
+	"strings"
+)
+
+// usableDevices are the names Config.Device takes in this build.
+var usableDevices = []string{"auto", "cpu", "reference"}
+
+// Devices lists the devices this build knows, usable here or not, and of those
+// that are not, why. One has Auto: it is what Config.Device "auto" means.
+func Devices() []DeviceInfo {
+	free, total := freeMemory()
+	return []DeviceInfo{
+		{Name: "reference", Detail: processor() + ", gonum in float32", Auto: true, Free: free, Total: total},
+		{Name: "cpu", Detail: "the same as reference until there is a faster path", Free: free, Total: total},
+		{Name: "cuda", Reason: noGPU},
+	}
+}
+
+const (
+	noGPU  = "this build has no GPU device"
+	noPTX  = "this build has no PTX interpreter"
+	noPath = "this build has no faster paths of the CPU"
+)
+
+// resolveDevice gives the device that a Config.Device means; "" is
+// $GODWIT_DEVICE, else auto. A device that exists elsewhere is an
+// *UnsupportedError, any other name a *ParamError.
+func resolveDevice(name string) (canonical string, err error) {
+	from := ""
+	if name == "" {
+		if name = os.Getenv("GODWIT_DEVICE"); name == "" {
+			name = "auto"
+		} else {
+			from = " in $GODWIT_DEVICE"
+		}
+	}
+	base, part, parted := strings.Cut(name, ":")
+	reason := ""
+	switch {
+	case !parted && (base == "auto" || base == "cpu" || base == "reference"):
+		return "reference", nil
+	case base == "cpu" && (part == "vnni" || part == "avx512" || part == "avx2" || part == "portable"):
+		reason = noPath
+	case base == "cuda" && (!parted || part == "emu" || isOrdinal(part)):
+		reason = noGPU
+	case name == "ptx":
+		reason = noPTX
+	default:
+		return "", &ParamError{Field: "Config.Device", Value: name, Reason: "no such device" + from + "; there is: " + strings.Join(usableDevices, ", ")}
+	}
+	return "", &UnsupportedError{What: fmt.Sprintf("device %q%s (%s)", name, from, reason), Have: append([]string(nil), usableDevices...)}
+}
+
+func isOrdinal(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+// processor says what computes: its name where the system tells it, else the
+// architecture, and the threads a model takes unless it is told otherwise.
+func processor() string {
+	name := ""
+	if goruntime.GOOS == "linux" {
+		name = processorName(os.DirFS("/"))
+	}
+	if name == "" {
+		name = goruntime.GOOS + "/" + goruntime.GOARCH
+	}
+	return fmt.Sprintf("%s, threads: %d", name, goruntime.GOMAXPROCS(0))
+}
+
+// processorName is the first processor's of /proc/cpuinfo; on arm64 there is
+// none.
+func processorName(root fs.FS) string {
+	text, err := fs.ReadFile(root, "proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return ""
+}
+
+// freeMemory gives the memory of this process's machine in bytes: what can be
+// taken without pushing others out, and all there is; 0, 0 where the system
+// does not tell (only Linux does here). The limits of the control groups around
+// the process count as the machine's edge, so that a container sees its own.
+func freeMemory() (free, total int64) {
+	if goruntime.GOOS != "linux" {
+		return 0, 0
+	}
+	return memoryOf(os.DirFS("/"))
+}
+
+// memoryOf reads MemAvailable and MemTotal, then lowers them to what each
+// control group leaves. Page cache that can be dropped is not counted as used.
+func memoryOf(root fs.FS) (free, total int64) {
+	memory := readCounters(root, "proc/meminfo")
+	free, total = memory["MemAvailable"]<<10, memory["MemTotal"]<<10
+	if free <= 0 || total <= 0 {
+		return 0, 0
+	}
+	for _, group := range memoryGroups(root) {
+		limit, ok := readLimit(root, path.Join(group.dir, group.limit))
+		used, known := readLimit(root, path.Join(group.dir, group.used))
+		if !ok || !known {
+			continue
+		}
+		stat := readCounters(root, path.Join(group.dir, "memory.stat"))
+		cache := stat[group.prefix+"inactive_file"] + stat[group.prefix+"active_file"]
+		total = min(total, limit)
+		free = min(free, max(0, limit-max(0, used-cache)))
+	}
+	return free, total
+}
+
+// memoryGroup is a control group with a limit of memory: its folder, the files
+// of version 1 or 2 in it, and what the names of its inclusive counters begin with.
+type memoryGroup struct{ dir, limit, used, prefix string }
+
+// memoryGroups gives the process's groups from its own to the outermost. Seen
+// from inside a container the path may be that of the host: what is not there
+// is skipped, and the mount's own folder comes last in any case.
+func memoryGroups(root fs.FS) []memoryGroup {
+	text, err := fs.ReadFile(root, "proc/self/cgroup")
+	if err != nil {
+		return nil
+	}
+	var groups []memoryGroup
+	for line := range strings.Lines(string(text)) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		var mount string
+		var group memoryGroup
+		switch controllers := "," + fields[1] + ","; {
+		case controllers == ",,":
+			mount, group = "sys/fs/cgroup", memoryGroup{limit: "memory.max", used: "memory.current"}
+		case strings.Contains(controllers, ",memory,"):
+			mount, group = "sys/fs/cgroup/memory", memoryGroup{limit: "memory.limit_in_bytes", used: "memory.usage_in_bytes", prefix: "total_"}
+		default:
+			continue
+		}
+		for at := path.Clean("/" + fields[2]); ; at = path.Dir(at) {
+			group.dir = path.Join(mount, at)
+			groups = append(groups, group)
+			if at == "/" {
+				break
+			}
+		}
+	}
+	return groups
+}
+
+// readLimit reads a file that holds one number of bytes; "max" is no limit, and
+// so is the number that version 1 has for it, which is more than any machine has.
+func readLimit(root fs.FS, name string) (int64, bool) {
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return int64(min(n, math.MaxInt64)), true
+}
+
+// readCounters reads lines of a name and a number, as "MemFree:  12 kB" or
+// "inactive_file 34".
+func readCounters(root fs.FS, name string) map[string]int64 {
+	counters := map[string]int64{}
+	text, err := fs.ReadFile(root, name)
+	if err != nil {
+		return counters
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 2 {
+			continue
+		}
+		if n, err := strconv.ParseInt(fields[1], 10, 64); err == nil && n < math.MaxInt64>>10 {
+			counters[strings.TrimSuffix(fields[0], ":")] = n
+		}
+	}
+	return counters
+}

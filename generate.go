@@ -1,0 +1,513 @@
+package godwit
+
+// Text from decoders: Generate, Complete, and how a request is resolved.
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/godwit-ml/godwit/engine"
+	"github.com/godwit-ml/godwit/tokenizer"
+	"github.com/godwit-ml/godwit/tokenizer/template"
+)
+
+// Generate streams an answer, token by token. Nothing happens before the loop
+// begins, and ranging twice is two calls. Leaving the loop, however, ends the
+// answer. An error is the last thing in the loop, and the only one:
+// *ParamError, *TooLongError, *UnsupportedError, *DeviceError, ErrClosed, or one
+// that wraps what the context says.
+//
+// The loop's body may call the model: nothing is held while it runs.
+func (m *Model) Generate(ctx context.Context, req Request) iter.Seq2[Token, error] {
+	return func(yield func(Token, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // however the loop ends, a panic in its body included
+		c, err := m.begin(ctx, req)
+		if err != nil {
+			yield(Token{}, err)
+			return
+		}
+		for {
+			tok, last, err := c.next(ctx)
+			if err != nil {
+				yield(Token{}, err)
+				return
+			}
+			if !yield(tok, nil) || last {
+				return
+			}
+		}
+	}
+}
+
+// Complete returns the whole answer of Generate.
+func (m *Model) Complete(ctx context.Context, req Request) (*Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c, err := m.begin(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := c.run.Wait(ctx)
+	if err != nil {
+		return nil, m.callError(err)
+	}
+	var out Token
+	for _, t := range tokens {
+		out = c.token(t)
+	}
+	return out.Result, nil
+}
+
+// call is one request under way.
+type call struct {
+	m      *Model
+	req    *Request
+	run    *engine.Run
+	start  time.Time
+	prompt []int32
+	seed   uint64
+	want   *capturePlan
+	open   int // answers that have not ended
+	result Result
+}
+
+// begin resolves a request and hands it to the engine.
+func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
+	c := &call{m: m, req: &req, start: time.Now()}
+	if err := ctx.Err(); err != nil {
+		return nil, contextError(ctx)
+	}
+	_, prompt, err := m.render(ctx, &req)
+	if err != nil {
+		return nil, err
+	}
+	c.prompt = prompt
+	r := engine.Request{Prompts: [][]int32{prompt}, MinTokens: req.MinTokens, Logprobs: -1, Tokenizer: m.cp.tok}
+	if r.MaxTokens, err = m.maxTokens(&req, len(prompt)); err != nil {
+		return nil, err
+	}
+	if !req.IgnoreEOS {
+		r.EOS = slices.Clone(m.cp.eos)
+	}
+	r.EOS = append(r.EOS, req.StopTokens...)
+	if err := m.checkRequest(&req, r.MaxTokens); err != nil {
+		return nil, err
+	}
+	if req.Logprobs > 0 {
+		r.Logprobs = req.Logprobs
+	}
+	if len(req.Stop) > 0 {
+		if r.Stop, err = engine.NewStopSet(req.Stop); err != nil {
+			return nil, m.callError(err)
+		}
+	}
+	if err := m.choose(&req, &r, c); err != nil {
+		return nil, err
+	}
+	if req.Capture != nil {
+		if c.want, err = m.planCapture(*req.Capture, len(prompt)+r.MaxTokens, !req.Capture.Prompt); err != nil {
+			return nil, err
+		}
+		r.Capture = &c.want.capture
+	}
+	if c.run, err = m.engine.Submit(ctx, r); err != nil {
+		return nil, m.callError(err)
+	}
+	c.open, c.result.Seed = 1, c.seed
+	if r.Beams != nil {
+		c.open = -1 // as many as are found: told by the end of the stream
+	}
+	return c, nil
+}
+
+// maxTokens resolves how long an answer may be.
+func (m *Model) maxTokens(req *Request, prompt int) (int, error) {
+	room := m.info.Context - prompt
+	if room <= 0 {
+		return 0, &TooLongError{Tokens: prompt, Limit: m.info.Context - 1}
+	}
+	switch n := req.MaxTokens; {
+	case n < 0:
+		return 0, &ParamError{"MaxTokens", n, "want 0 (the usual) or more"}
+	case n > room:
+		return 0, &TooLongError{Tokens: prompt + n, Limit: m.info.Context}
+	case n > 0:
+		return n, nil
+	case m.info.MaxTokens > 0:
+		return min(m.info.MaxTokens, room), nil
+	}
+	return room, nil
+}
+
+// maxLogprobs bounds Request.Logprobs.
+const maxLogprobs = 1000
+
+// checkRequest checks the fields that nothing else does.
+func (m *Model) checkRequest(req *Request, most int) error {
+	switch {
+	case req.MinTokens < 0 || req.MinTokens > most:
+		return &ParamError{"MinTokens", req.MinTokens, fmt.Sprintf("want 0 to MaxTokens, which is %d", most)}
+	case req.Logprobs < 0 || req.Logprobs > maxLogprobs:
+		return &ParamError{"Logprobs", req.Logprobs, fmt.Sprintf("want 0 to %d", maxLogprobs)}
+	case len(req.Stop) > 0 && m.cp.tok == nil:
+		return m.needTokenizer()
+	}
+	for i, id := range req.StopTokens {
+		if id < 0 || int(id) >= m.info.Vocab {
+			return &ParamError{fmt.Sprintf("StopTokens[%d]", i), id, fmt.Sprintf("is not in [0, %d)", m.info.Vocab)}
+		}
+	}
+	return nil
+}
+
+// choose resolves how tokens are chosen: sampling or beams.
+func (m *Model) choose(req *Request, r *engine.Request, c *call) error {
+	s, merged, err := resolveSampling(req.Sampling, m.sampling, m.info.Vocab)
+	if err != nil {
+		return err
+	}
+	if req.Beam.Width != 0 || req.Beam.LengthPenalty != nil || req.Beam.Early != "" {
+		return m.chooseBeams(req, r, s)
+	}
+	if merged.Temperature == nil {
+		if f := filterWithoutTemperature(req.Sampling); f != "" {
+			return &ParamError{"Sampling." + f, "without Temperature", "the choice is greedy, so it would do nothing: set Temperature too"}
+		}
+	}
+	if s.Temperature > 0 && s.Seed == 0 {
+		s.Seed = newSeed()
+	}
+	if s.Temperature > 0 {
+		c.seed = s.Seed
+	}
+	r.Sampling = s
+	return nil
+}
+
+// filterWithoutTemperature is the first filter a request sets.
+func filterWithoutTemperature(s Sampling) string {
+	switch {
+	case s.TopK != nil && *s.TopK != 0:
+		return "TopK"
+	case s.TopP != nil && *s.TopP != 1:
+		return "TopP"
+	case s.MinP != nil && *s.MinP != 0:
+		return "MinP"
+	case s.TypicalP != nil && *s.TypicalP != 1:
+		return "TypicalP"
+	}
+	return ""
+}
+
+func (m *Model) chooseBeams(req *Request, r *engine.Request, s engine.Sampling) error {
+	b := req.Beam
+	early, known := map[string]engine.EarlyStopping{"": engine.EarlyFalse, "false": engine.EarlyFalse, "true": engine.EarlyTrue, "never": engine.EarlyNever}[b.Early]
+	switch {
+	case b.Width < 1 || b.Width > engine.MaxBeamWidth:
+		return &ParamError{"Beam.Width", b.Width, fmt.Sprintf("want 1 to %d", engine.MaxBeamWidth)}
+	case !known:
+		return &ParamError{"Beam.Early", b.Early, `want "true", "false" or "never"`}
+	case req.Sampling.Temperature != nil && *req.Sampling.Temperature > 0 || filterWithoutTemperature(req.Sampling) != "":
+		return &ParamError{"Beam.Width", b.Width, "beam search does not sample: leave Temperature and the filters unset"}
+	case len(req.Stop) > 0:
+		return &ParamError{"Beam.Width", b.Width, "beam search does not watch for stop texts: use StopTokens"}
+	case req.Logprobs > 0:
+		return &ParamError{"Beam.Width", b.Width, "beam search has no log-probabilities of tokens: see Choice.Score"}
+	case req.Capture != nil:
+		return &ParamError{"Beam.Width", b.Width, "beam search captures nothing: use Attend on its answer"}
+	}
+	c := engine.BeamConfig{Width: b.Width, Return: b.Width, MaxTokens: r.MaxTokens, MinTokens: r.MinTokens, EOS: r.EOS, LengthPenalty: 1, Early: early,
+		RepetitionPenalty: s.RepetitionPenalty, FrequencyPenalty: s.FrequencyPenalty, PresencePenalty: s.PresencePenalty, LogitBias: s.LogitBias}
+	if b.LengthPenalty != nil {
+		c.LengthPenalty = *b.LengthPenalty
+	}
+	if err := c.Check(m.info.Vocab); err != nil {
+		var p *engine.ParamError
+		if errors.As(err, &p) {
+			return &ParamError{"Beam." + p.Field, p.Value, p.Reason}
+		}
+		return err
+	}
+	r.Beams, r.Sampling = &c, engine.Greedy()
+	return nil
+}
+
+// newSeed is a random seed that is not 0.
+func newSeed() uint64 {
+	var b [8]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails, as its documentation says
+	return max(binary.LittleEndian.Uint64(b[:]), 1)
+}
+
+// contextError is what a context that is done says, with its cause.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || cause == err {
+		return fmt.Errorf("godwit: %w", err)
+	}
+	return fmt.Errorf("godwit: %w: %w", err, cause)
+}
+
+// next returns the next token, and whether it is the stream's last.
+func (c *call) next(ctx context.Context) (Token, bool, error) {
+	if ctx.Err() != nil {
+		return Token{}, false, contextError(ctx)
+	}
+	t, err := c.run.Next(ctx)
+	switch {
+	case c.m.closed.Load():
+		return Token{}, false, ErrClosed
+	case errors.Is(err, io.EOF):
+		panic("godwit: a stream without an end")
+	case err != nil:
+		return Token{}, false, c.m.callError(err)
+	}
+	tok := c.token(t)
+	return tok, tok.Result != nil, nil
+}
+
+// token makes a Token of the engine's and adds it to the result, which rides on
+// the last.
+func (c *call) token(t engine.Token) Token {
+	for len(c.result.Choices) <= t.Seq {
+		c.result.Choices = append(c.result.Choices, Choice{})
+	}
+	choice := &c.result.Choices[t.Seq]
+	tok := Token{ID: t.ID, Piece: c.m.piece(t.ID), Choice: t.Seq, Text: t.Text}
+	if c.req.Logprobs > 0 {
+		tok.Logprob = t.Logprob
+		for _, p := range t.Top {
+			tok.Top = append(tok.Top, Token{ID: p.ID, Piece: c.m.piece(p.ID), Choice: t.Seq, Logprob: p.Logprob})
+		}
+		choice.Logprobs = append(choice.Logprobs, tok)
+	}
+	choice.IDs = append(choice.IDs, t.ID)
+	choice.Text += t.Text
+	c.result.Usage.OutputTokens++
+	if t.Rows != nil {
+		tok.Attention = c.stepAttention(t.Rows, choice.IDs)
+	}
+	if t.Finish == engine.Running {
+		return tok
+	}
+	tok.Finish = FinishLength
+	if t.Finish == engine.Stopped {
+		tok.Finish = FinishStop
+	}
+	choice.Finish, choice.Stop, choice.Score = tok.Finish, t.Stop, t.Score
+	if len(c.req.Messages) > 0 {
+		choice.Message = Message{Role: "assistant", Content: choice.Text}
+	}
+	if t.Last {
+		tok.Result = c.finish()
+	}
+	return tok
+}
+
+// finish completes the result.
+func (c *call) finish() *Result {
+	r := &c.result
+	r.Choice = r.Choices[0]
+	stats := c.run.Stats()
+	r.Usage.PromptTokens = len(c.prompt)
+	r.Usage.Queued, r.Usage.FirstToken, r.Usage.Total = stats.Queued, stats.FirstToken, time.Since(c.start)
+	if c.want != nil && c.run.Prompt != nil {
+		r.Attention = c.m.attention(c.want, c.run.Prompt, c.m.pieces(c.prompt))
+	}
+	return r
+}
+
+// piece is the bytes of a token.
+func (m *Model) piece(id int32) string {
+	if m.cp.tok == nil {
+		return ""
+	}
+	return string(m.cp.tok.Piece(id))
+}
+
+// Render is what a request becomes: the text the model reads, and its ids.
+func (m *Model) Render(req Request) (prompt string, ids []int32, err error) {
+	return m.render(context.Background(), &req)
+}
+
+func (m *Model) render(ctx context.Context, req *Request) (string, []int32, error) {
+	set := 0
+	for _, is := range []bool{req.Prompt != "", req.Tokens != nil, req.Messages != nil} {
+		if is {
+			set++
+		}
+	}
+	if set > 1 {
+		return "", nil, &ParamError{"Prompt", "with Tokens or Messages", "exactly one of the three is set"}
+	}
+	task := TaskGenerate
+	if req.Messages != nil {
+		task = TaskChat
+	}
+	if err := m.can(task); err != nil {
+		return "", nil, err
+	}
+	if req.Template != nil && req.Messages == nil {
+		return "", nil, &ParamError{"Template", len(req.Template), "has variables of the chat template, which needs Messages"}
+	}
+	var text string
+	var ids []int32
+	var err error
+	switch {
+	case req.Tokens != nil:
+		ids = slices.Clone(req.Tokens)
+		for i, id := range ids {
+			if id < 0 || int(id) >= m.info.Vocab {
+				return "", nil, &ParamError{fmt.Sprintf("Tokens[%d]", i), id, fmt.Sprintf("is not in [0, %d)", m.info.Vocab)}
+			}
+		}
+		if m.cp.tok != nil {
+			text = m.cp.tok.Decode(ids, false)
+		}
+	case req.Messages != nil:
+		text, ids, err = m.renderChat(ctx, req)
+	default:
+		if err := m.needTokenizer(); err != nil {
+			return "", nil, err
+		}
+		text = req.Prompt
+		ids, err = m.cp.tok.AppendIDs(nil, text, tokenizer.Options{Special: true})
+	}
+	if err != nil {
+		return "", nil, m.textError("Prompt", err)
+	}
+	if len(ids) == 0 {
+		return "", nil, &ParamError{"Prompt", `""`, "is empty, and the model has no token to begin with: give it at least one"}
+	}
+	return text, ids, nil
+}
+
+// textError is an error of the tokenizer or the template, as this package's.
+func (m *Model) textError(field string, err error) error {
+	var raised *template.RaisedError
+	var limit *template.LimitError
+	var render *template.RenderError
+	var p *ParamError
+	switch {
+	case errors.As(err, &p), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &raised):
+		return &ParamError{"Messages", len(raised.Message), "the chat template refuses them: " + raised.Message}
+	case errors.As(err, &limit), errors.As(err, &render):
+		return &ModelError{File: m.cp.path, Field: "chat_template", Reason: err.Error(), Err: err}
+	}
+	return &ParamError{field, "text", err.Error()}
+}
+
+// renderChat runs the chat template and tokenizes what it makes. Control tokens
+// count in the template's own text only.
+func (m *Model) renderChat(ctx context.Context, req *Request) (string, []int32, error) {
+	messages := make([]any, len(req.Messages))
+	for i, msg := range req.Messages {
+		if msg.Role == "" {
+			return "", nil, &ParamError{fmt.Sprintf("Messages[%d].Role", i), `""`, `is empty: want "system", "user" or "assistant"`}
+		}
+		messages[i] = template.NewMap(
+			template.Pair{Key: "role", Value: template.User(msg.Role)},
+			template.Pair{Key: "content", Value: template.User(msg.Content)})
+	}
+	if len(messages) == 0 {
+		return "", nil, &ParamError{"Messages", "[]", "is empty"}
+	}
+	roles := m.cp.tok.Roles()
+	vars := template.NewMap(
+		template.Pair{Key: "messages", Value: messages},
+		template.Pair{Key: "tools"}, template.Pair{Key: "documents"},
+		template.Pair{Key: "add_generation_prompt", Value: true})
+	for _, t := range []struct {
+		name string
+		id   int32
+	}{{"bos_token", roles.BOS}, {"eos_token", roles.EOS}, {"pad_token", roles.Pad}, {"unk_token", roles.Unk}} {
+		if s, ok := m.cp.tok.Token(t.id); ok && t.id >= 0 {
+			vars.Set(t.name, s)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(req.Template)) {
+		vars.Set(name, template.MarkUser(req.Template[name]))
+	}
+	segments, err := m.cp.chat.Render(ctx, vars, template.Config{})
+	if err != nil {
+		return "", nil, err
+	}
+	var text strings.Builder
+	var plain [][2]int
+	for _, s := range segments {
+		if s.User {
+			plain = append(plain, [2]int{text.Len(), text.Len() + len(s.Text)})
+		}
+		text.WriteString(s.Text)
+	}
+	ids, err := m.cp.tok.AppendIDs(nil, text.String(), tokenizer.Options{Parse: true, Plain: plain})
+	return text.String(), ids, err
+}
+
+// Tokenize returns the tokens of a text, with the special tokens around it if
+// special is set. Special tokens inside the text are plain text.
+func (m *Model) Tokenize(text string, special bool) ([]Piece, error) {
+	if err := m.needTokenizer(); err != nil {
+		return nil, err
+	}
+	e, err := m.cp.tok.Encode(text, tokenizer.Options{Special: special})
+	if err != nil {
+		return nil, m.textError("text", err)
+	}
+	return encodedPieces(e), nil
+}
+
+func encodedPieces(e *tokenizer.Encoding) []Piece {
+	out := make([]Piece, len(e.IDs))
+	for i, id := range e.IDs {
+		out[i] = Piece{ID: id, Text: e.Tokens[i], Start: e.Offsets[i][0], End: e.Offsets[i][1], Special: e.Special[i]}
+	}
+	return out
+}
+
+// pieces are tokens of which only the ids are known: Start and End are those of
+// the decoded text as far as it is whole.
+func (m *Model) pieces(ids []int32) []Piece {
+	out := make([]Piece, len(ids))
+	var dec *tokenizer.Decoder
+	if m.cp.tok != nil {
+		dec = m.cp.tok.NewDecoder(false)
+	}
+	at := 0
+	for i, id := range ids {
+		out[i] = Piece{ID: id, Start: at, End: at}
+		if dec == nil {
+			continue
+		}
+		out[i].Text, _ = m.cp.tok.Token(id)
+		out[i].Special = m.cp.tok.IsSpecial(id)
+		at += len(dec.Push(id))
+		out[i].End = at
+	}
+	return out
+}
+
+// Detokenize returns the text of ids; special keeps special tokens.
+func (m *Model) Detokenize(ids []int32, special bool) (string, error) {
+	if err := m.needTokenizer(); err != nil {
+		return "", err
+	}
+	for i, id := range ids {
+		if _, ok := m.cp.tok.Token(id); !ok {
+			return "", &ParamError{fmt.Sprintf("ids[%d]", i), id, "is no token"}
+		}
+	}
+	return m.cp.tok.Decode(ids, !special), nil
+}

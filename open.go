@@ -1,0 +1,259 @@
+package godwit
+
+// Opening and closing a model.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/engine"
+	"github.com/godwit-ml/godwit/model"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// Model is one checkpoint with every head it has. Any number of goroutines may
+// use it; nothing can be set after Open.
+type Model struct {
+	cp       *checkpoint
+	cfg      Config
+	inner    model.Model
+	in       model.Info
+	info     Info
+	dev      runtime.Device
+	engine   *engine.Engine
+	sampling Sampling // Config over the checkpoint's
+	closed   atomic.Bool
+	ended    chan struct{}
+}
+
+// Open opens a Hugging Face directory or a .gguf file and loads its weights.
+// The context stops the loading only. Errors: *ModelError, *UnsupportedError,
+// *ParamError, *MemoryError, or what the context says.
+func Open(ctx context.Context, path string, cfg Config) (*Model, error) {
+	if err := checkConfig(&cfg); err != nil {
+		return nil, err
+	}
+	cp, err := openPath(path)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cp, cfg)
+}
+
+// OpenFS is Open in a file system: name is "." or a directory, or a .gguf file,
+// as fs.ReadFile would take it.
+func OpenFS(ctx context.Context, fsys fs.FS, name string, cfg Config) (*Model, error) {
+	if err := checkConfig(&cfg); err != nil {
+		return nil, err
+	}
+	cp, err := openFS(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cp, cfg)
+}
+
+// poolings are what Config.Pooling takes.
+var poolings = []string{"mean", "cls", "last"}
+
+// kvTypes are what Config.KVDType takes.
+var kvTypes = map[string]runtime.DType{"": runtime.F32, "f32": runtime.F32, "f16": runtime.F16, "bf16": runtime.BF16, "q8_0": runtime.Q8_0}
+
+// checkConfig checks what needs no checkpoint and resolves the device's name.
+func checkConfig(cfg *Config) error {
+	device, err := resolveDevice(cfg.Device)
+	if err != nil {
+		return err
+	}
+	cfg.Device = device
+	switch cfg.DType {
+	case "", "f32":
+		cfg.DType = "f32"
+	case "f16", "bf16":
+		return &UnsupportedError{What: fmt.Sprintf("the arithmetic %q", cfg.DType), Have: []string{"f32"}}
+	default:
+		return &ParamError{"Config.DType", cfg.DType, `want "" or "f32"`}
+	}
+	if _, ok := kvTypes[cfg.KVDType]; !ok {
+		return &ParamError{"Config.KVDType", cfg.KVDType, `want "", "f32", "f16", "bf16" or "q8_0"`}
+	}
+	if cfg.Pooling != "" && !slices.Contains(poolings, cfg.Pooling) {
+		return &ParamError{"Config.Pooling", cfg.Pooling, `want "mean", "cls" or "last"`}
+	}
+	for _, n := range []struct {
+		field string
+		value int64
+	}{{"Config.Threads", int64(cfg.Threads)}, {"Config.Context", int64(cfg.Context)}, {"Config.MemoryLimit", cfg.MemoryLimit}} {
+		if n.value < 0 {
+			return &ParamError{n.field, n.value, "want 0 (the usual) or more"}
+		}
+	}
+	if _, _, err := resolveSampling(cfg.Sampling, Sampling{}, 0); err != nil {
+		var p *ParamError
+		if errors.As(err, &p) {
+			p.Field = "Config." + p.Field
+		}
+		return err
+	}
+	return nil
+}
+
+// open loads a checkpoint and starts its engine. It owns cp.
+func open(ctx context.Context, cp *checkpoint, cfg Config) (m *Model, err error) {
+	m = &Model{cp: cp, cfg: cfg, ended: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(m.release(), err)
+		}
+	}()
+	if err := ctx.Err(); err != nil {
+		return m, context.Cause(ctx)
+	}
+	in, err := model.Describe(cp.source, cp.weights)
+	if err != nil {
+		return m, modelError(cp.path, err)
+	}
+	plan, err := planMemory(cp, in, cfg)
+	if err != nil {
+		return m, err
+	}
+	m.dev = cpu.NewReference(cpu.Config{Threads: cfg.Threads})
+	s := runtime.NewStream(m.dev, nil)
+	s.OnLoad = loadHook(ctx, s, plan.memory.Mapped, cfg.Progress)
+	err = cp.weights.Guard(func() (err error) {
+		m.inner, err = model.Load(s, cp.weights, cp.source, model.Options{Context: plan.context})
+		return err
+	})
+	if err != nil {
+		s.Close()
+		if ctx.Err() != nil {
+			return m, context.Cause(ctx)
+		}
+		return m, modelError(cp.path, err)
+	}
+	s.OnLoad = nil
+	if cfg.Progress != nil {
+		n := plan.memory.Mapped
+		cfg.Progress(Progress{"weights", n, n})
+	}
+	m.in = m.inner.Info()
+	m.in.Context = plan.context
+	m.engine, err = engine.New(s, m.inner, engine.Config{Blocks: plan.blocks, BlockSize: blockSize, KVDType: kvTypes[cfg.KVDType], Context: plan.context})
+	if err != nil {
+		s.Close()
+		return m, err
+	}
+	m.sampling = mergeSampling(cfg.Sampling, cp.sampling)
+	m.info = describe(cp, m.in, cfg, plan)
+	return m, nil
+}
+
+// loadHook reports progress, all but the end, and stops loading when ctx is done.
+func loadHook(ctx context.Context, s *runtime.Stream, total int64, report func(Progress)) func(runtime.Tensor) {
+	var done int64
+	last := time.Now()
+	return func(t runtime.Tensor) {
+		if ctx.Err() != nil {
+			s.Fail(context.Cause(ctx))
+			return
+		}
+		done += int64(t.Rows) * t.RowBytes()
+		if now := time.Now(); report != nil && done < total && now.Sub(last) >= 100*time.Millisecond {
+			last = now
+			report(Progress{"weights", done, total})
+		}
+	}
+}
+
+// Close ends all running calls with ErrClosed and gives the memory back. It
+// waits for the engine, never for callers. Closing twice is no error.
+func (m *Model) Close() error {
+	if m.closed.Swap(true) {
+		<-m.ended
+		return nil
+	}
+	defer close(m.ended)
+	return m.release()
+}
+
+// release frees what Open got so far.
+func (m *Model) release() error {
+	if m.engine != nil {
+		m.engine.Close()
+	}
+	var err error
+	if m.dev != nil {
+		err = m.dev.Close()
+	}
+	return errors.Join(err, m.cp.weights.Close())
+}
+
+// Info describes the model.
+func (m *Model) Info() Info { return cloneInfo(m.info) }
+
+// can checks that the model is open and does a task.
+func (m *Model) can(t Task) error {
+	if m.closed.Load() {
+		return ErrClosed
+	}
+	if slices.Contains(m.info.Tasks, t) {
+		return nil
+	}
+	have := make([]string, len(m.info.Tasks))
+	for i, t := range m.info.Tasks {
+		have[i] = string(t)
+	}
+	what := fmt.Sprintf("task %q", t)
+	if t == TaskChat && m.cp.chatErr != nil {
+		what += " (its chat template: " + m.cp.chatErr.Error() + ")"
+	}
+	return &UnsupportedError{What: what, Model: m.info.Name, Have: have}
+}
+
+// needTokenizer checks that there is a tokenizer.
+func (m *Model) needTokenizer() error {
+	if m.closed.Load() {
+		return ErrClosed
+	}
+	switch {
+	case m.cp.tok != nil:
+		return nil
+	case m.cp.tokErr != nil:
+		return m.cp.tokErr
+	}
+	return &UnsupportedError{What: "text without a tokenizer", Model: m.info.Name, Have: []string{"Tokens"}}
+}
+
+// callError is an error of the engine, the model or a device, as this package's.
+func (m *Model) callError(err error) error {
+	var p *engine.ParamError
+	var op *runtime.OpError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, engine.ErrClosed):
+		return ErrClosed
+	case errors.As(err, &p):
+		return &ParamError{Field: p.Field, Value: p.Value, Reason: p.Reason}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &op):
+		return &DeviceError{Device: m.info.Device, Op: op.Op, Err: err}
+	}
+	return &DeviceError{Device: m.info.Device, Op: "step", Err: err}
+}
+
+// baseName is what messages call a model.
+func baseName(path string) string {
+	if path == "." || path == "" {
+		return "model"
+	}
+	return filepath.Base(path)
+}
