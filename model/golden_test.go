@@ -1,0 +1,107 @@
+package model_test
+
+// Every checkpoint of testdata against PyTorch's outputs.
+
+import (
+	"fmt"
+
+	"path/filepath"
+	"testing"
+
+	"github.com/godwit-ml/godwit/ci/golden"
+	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// correct is the share of tol_strict that correct float32 arithmetic stays
+// below on every output, whatever its order of summation.
+const correct = 0.6
+
+var checkpoints = []string{"gpt2", "gpt2-scale", "llama", "llama-linear", "llama-rope3", "llama-yarn",
+	"bert-base", "bert-mlm", "bert-pretrain", "bert-qa", "bert-seqcls", "bert-tokcls"}
+
+func folder(name string) string { return filepath.Join("testdata", "checkpoints", name) }
+
+// reference is a reference device that is closed with the test.
+func reference(t testing.TB) runtime.Device {
+	t.Helper()
+	d := cpu.NewReference(cpu.Config{Threads: 2})
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// load loads a checkpoint for the length of a test.
+func load(t testing.TB, path string, opt golden.Options) *golden.Model {
+	t.Helper()
+	if opt.Device == nil {
+		opt.Device = reference(t)
+	}
+	m, err := golden.Load(path, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+func read(t testing.TB, dir string) *golden.Golden {
+	t.Helper()
+	g, err := golden.Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return g
+}
+
+// strictly runs every case of a golden and compares every output.
+func strictly(t *testing.T, m *golden.Model, g *golden.Golden) (worst float64, where string) {
+	t.Helper()
+	for i := range g.Cases {
+		c := &g.Cases[i]
+		out, err := m.Case(g.Kind, c)
+		if err != nil {
+			t.Fatalf("%s: %v", c.Name, err)
+		}
+		for name := range c.Outputs {
+			d, err := g.Compare(c, name, out[name])
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if !(d.Ratio <= correct) {
+				t.Errorf("%s %s: max |diff| %.3g at %d, %.3g of tol_strict, want at most %v", c.Name, name, d.Max, d.At, d.Ratio, correct)
+			}
+			if d.Ratio > worst {
+				worst, where = d.Ratio, c.Name+" "+name
+			}
+		}
+	}
+	return worst, where
+}
+
+// TestGolden runs each checkpoint from both spellings of its configuration: whole
+// prompts, and in chunks, with shuffled blocks and poisoned memory.
+func TestGolden(t *testing.T) {
+	for _, name := range checkpoints {
+		for _, opt := range []golden.Options{
+			{Config: "config.json"},
+			{Config: "config.v4.json", Chunk: 7, BlockSize: 4, Hostile: true},
+			{Config: "config.json", Chunk: 1, BlockSize: 5, Hostile: true},
+		} {
+			t.Run(fmt.Sprintf("%s/%s/%d", name, opt.Config, opt.Chunk), func(t *testing.T) {
+				g := read(t, folder(name))
+				worst, where := strictly(t, load(t, folder(name), opt), g)
+				t.Logf("worst %.2f of tol_strict: %s", worst, where)
+			})
+		}
+	}
+}
