@@ -105,15 +105,16 @@ func overlap(a, b *Tensor) bool {
 
 func same(a, b *Tensor) bool { return *a == *b }
 
-// apart checks that out shares no bytes with in; where the two interleave as
-// column views of one matrix they may.
+// apart checks that out shares no bytes with in; as column views of one matrix
+// they may interleave.
 func (c *checker) apart(operand string, out, in *Tensor) {
 	if c.err != nil || !overlap(out, in) {
 		return
 	}
-	if out.Stride == in.Stride && out.DType == in.DType && out.Stride > 0 {
-		s := out.StrideBytes()
-		if a, b := out.Offset%s, in.Offset%s; (a+out.RowBytes() <= b || b+in.RowBytes() <= a) && a+out.RowBytes() <= s && b+in.RowBytes() <= s {
+	if s := out.StrideBytes(); s > 0 && s == in.StrideBytes() {
+		// From row to row both repeat: in begins d bytes after a row of out does.
+		d := ((in.Offset-out.Offset)%s + s) % s
+		if d >= out.RowBytes() && d+in.RowBytes() <= s {
 			return
 		}
 	}
@@ -241,6 +242,7 @@ func (o *StoreKV) Check() error {
 	c.f32("K", &o.K, -1, o.CacheK.Cols)
 	c.f32("V", &o.V, o.K.Rows, o.CacheV.Cols)
 	c.shape("CacheV", &o.CacheV, o.CacheK.Rows, -1)
+	c.that(o.CacheV.DType == o.CacheK.DType, "CacheV", "has another type than CacheK")
 	c.ints("Slots", &o.Slots, o.K.Rows)
 	c.that(o.KVHeads > 0 && o.K.Cols%max(o.KVHeads, 1) == 0 && o.V.Cols%max(o.KVHeads, 1) == 0, "KVHeads", "does not divide the columns of K and V")
 	return c.err
@@ -264,9 +266,12 @@ func (o *Attention) Check() error {
 	if c.err != nil {
 		return c.err
 	}
-	c.that(o.Q.Cols%o.Heads == 0 && o.Out.Cols%o.Heads == 0, "Heads", "does not divide the columns of Q and Out")
+	c.that(o.Q.Cols > 0 && o.Q.Cols%o.Heads == 0 && o.Out.Cols > 0 && o.Out.Cols%o.Heads == 0, "Heads", "does not divide the columns of Q and Out")
 	d, dv := o.Q.Cols/o.Heads, o.Out.Cols/o.Heads
 	c.ints("KLens", &o.KLens, -1)
+	if c.err != nil {
+		return c.err
+	}
 	n := o.KLens.Rows * o.KLens.Cols
 	c.ints("QStarts", &o.QStarts, n+1)
 	o.checkKeys(&c, d, dv, n)
@@ -296,6 +301,7 @@ func (o *Attention) checkKeys(c *checker, d, dv, n int) {
 	c.cache("V", &o.V, o.BlockSize)
 	c.shape("K", &o.K, -1, o.KVHeads*d)
 	c.shape("V", &o.V, o.K.Rows, o.KVHeads*dv)
+	c.that(o.V.DType == o.K.DType, "V", "has another type than K")
 	c.ints("Blocks", &o.Blocks, -1)
 	c.shape("Blocks", &o.Blocks, n, -1)
 	c.that(o.MaxK <= o.Blocks.Cols*o.BlockSize, "MaxK", "exceeds what the block table holds")

@@ -132,7 +132,7 @@ type RoPE struct {
 // type. The order inside the cache is the device's own.
 type StoreKV struct {
 	K, V           Tensor // F32 [T, KVHeads·D], [T, KVHeads·Dv]
-	CacheK, CacheV Tensor // [blocks·BlockSize, KVHeads·D], [.., KVHeads·Dv]; F32, F16, BF16 or Q8_0
+	CacheK, CacheV Tensor // [blocks·BlockSize, KVHeads·D], [.., KVHeads·Dv]; both F32, F16, BF16 or Q8_0
 	Slots          Tensor // I32 [T]: block·BlockSize + offset; -1: skip
 	KVHeads        int
 	BlockSize      int
@@ -196,7 +196,7 @@ type TopK struct {
 	X         Tensor   // F32 [R, N]
 	Norm      TopKNorm //
 	LSE       Tensor   // F32 [R, 1]: log Σ exp of the row
-	Also      Tensor   // I32 [R, m]: ids whose raw values are wanted; -1: none
+	Also      Tensor   // I32 [R, m]: ids whose raw values are wanted; -1: none, AlsoValue stays
 	AlsoValue Tensor   // F32 [R, m]
 }
 

@@ -97,6 +97,11 @@ func (t *matmulTable) epilogues() {
 			c.do(o)
 		})
 	}
+	for _, f := range functions {
+		t.add(f.String()+" far from zero", quant.F32, func(c *Case) {
+			c.do(&runtime.MatMul{Out: c.stale(3, n), X: c.normal(3, k, 0, 40), W: c.f32(n, k), Act: f})
+		})
+	}
 	t.add("bias", quant.F32, func(c *Case) { o := op(c); o.Bias = bias(c); c.do(o) })
 	t.add("Alpha", quant.F32, func(c *Case) { o := op(c); o.Alpha = 0.125; c.do(o) })
 	t.add("residual", quant.F32, func(c *Case) { o := op(c); o.Residual = c.normal(r, n, 0, 1); c.do(o) })
