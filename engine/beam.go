@@ -156,15 +156,11 @@ func (b *Beam) Step(logprobs [][]float32) ([]Branch, error) {
 	next := b.spare[:0]
 	b.branch = b.branch[:0]
 	last := b.steps+1 == b.c.MaxTokens
-	for rank, c := range b.cand {
-		eos := b.isEOS(c.id)
-		switch {
-		case !eos && !last:
-			if len(next) < b.c.Width {
-				next = b.extend(next, c)
-			}
-		case rank < b.c.Width:
+	for _, c := range b.cand {
+		if eos := b.isEOS(c.id); eos || last {
 			b.finish(c, eos)
+		} else {
+			next = b.extend(next, c)
 		}
 	}
 	b.spare, b.running = b.running, next
@@ -175,8 +171,9 @@ func (b *Beam) Step(logprobs [][]float32) ([]Branch, error) {
 	return b.branch, nil
 }
 
-// rank fills cand with the continuations that matter, best first: the best Width,
-// and as many more as it takes to have Width that do not end by EOS.
+// rank fills cand with the continuations that matter, best first: Width that do
+// not end by EOS, and those that do among the first Width. (On the last step all
+// of the first Width end, so that the list of the best has no room for others.)
 func (b *Beam) rank(logprobs [][]float32) error {
 	full := 8 * b.c.Width
 	b.cand = b.cand[:0]
@@ -222,12 +219,11 @@ func (b *Beam) trim() (floor float32) {
 		if open == b.c.Width {
 			break
 		}
-		eos := b.isEOS(c.id)
-		if eos && rank >= b.c.Width {
-			continue
-		}
-		if !eos {
+		switch eos := b.isEOS(c.id); {
+		case !eos:
 			open++
+		case rank >= b.c.Width:
+			continue
 		}
 		b.cand[n] = c
 		n++

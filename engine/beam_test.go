@@ -193,26 +193,32 @@ func plainBeam(width, tokens int, eos ...int32) BeamConfig {
 
 func TestBeamHuggingFace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := plainBeam(rapid.IntRange(1, 6).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "tokens"))
-		c.Return = rapid.IntRange(1, c.Width).Draw(t, "return")
-		c.EOS = rapid.SliceOfNDistinct(rapid.Int32Range(0, 12), 0, 3, rapid.ID).Draw(t, "eos")
-		c.LengthPenalty = rapid.SampledFrom([]float64{1, 0, 2, -1, 0.6}).Draw(t, "length_penalty")
-		c.Early = rapid.SampledFrom([]EarlyStopping{EarlyFalse, EarlyTrue, EarlyNever}).Draw(t, "early")
-		if rapid.Bool().Draw(t, "penalties") {
-			c.MinTokens = rapid.IntRange(0, min(3, c.MaxTokens)).Draw(t, "min_tokens")
-			c.RepetitionPenalty = rapid.SampledFrom([]float64{1, 1.3, 0.8}).Draw(t, "repetition")
-			c.FrequencyPenalty = rapid.SampledFrom([]float64{0, 0.4}).Draw(t, "frequency")
-			c.PresencePenalty = rapid.SampledFrom([]float64{0, -0.4}).Draw(t, "presence")
-			c.LogitBias = map[int32]float64{int32(rapid.IntRange(0, 12).Draw(t, "biased")): rapid.SampledFrom([]float64{0, -1, 2}).Draw(t, "bias")}
-		}
-		vocab := max(13, (1+len(c.EOS))*c.Width+len(c.EOS)) // below, HF fills its lists with sequences of no probability
-		m := tableModel{vocab, rapid.Uint64().Draw(t, "seed"), rapid.SampledFrom([]float64{0, 0, 0.5}).Draw(t, "grid"), rapid.SampledFrom([]float64{1, 5}).Draw(t, "loud")}
-		prompt := rapid.SliceOfN(rapid.Int32Range(0, int32(vocab)), 0, 4).Draw(t, "prompt")
-		want := hfBeam(&c, m, prompt)
-		if got := search(t, c, m, prompt); !sameHypotheses(got, want) {
-			t.Fatalf("%+v\ngot  %v\nwant %v", c, got, want)
+		for range 20 {
+			checkBeam(t)
 		}
 	})
+}
+
+func checkBeam(t *rapid.T) {
+	c := plainBeam(rapid.IntRange(1, 6).Draw(t, "width"), rapid.IntRange(1, 9).Draw(t, "tokens"))
+	c.Return = rapid.IntRange(1, c.Width).Draw(t, "return")
+	c.EOS = rapid.SliceOfNDistinct(rapid.Int32Range(0, 12), 0, 3, rapid.ID).Draw(t, "eos")
+	c.LengthPenalty = rapid.SampledFrom([]float64{1, 0, 2, -1, 0.6}).Draw(t, "length_penalty")
+	c.Early = rapid.SampledFrom([]EarlyStopping{EarlyFalse, EarlyTrue, EarlyNever}).Draw(t, "early")
+	if rapid.Bool().Draw(t, "penalties") {
+		c.MinTokens = rapid.IntRange(0, min(3, c.MaxTokens)).Draw(t, "min_tokens")
+		c.RepetitionPenalty = rapid.SampledFrom([]float64{1, 1.3, 0.8}).Draw(t, "repetition")
+		c.FrequencyPenalty = rapid.SampledFrom([]float64{0, 0.4}).Draw(t, "frequency")
+		c.PresencePenalty = rapid.SampledFrom([]float64{0, -0.4}).Draw(t, "presence")
+		c.LogitBias = map[int32]float64{int32(rapid.IntRange(0, 12).Draw(t, "biased")): rapid.SampledFrom([]float64{0, -1, 2}).Draw(t, "bias")}
+	}
+	vocab := max(13, (1+len(c.EOS))*c.Width+len(c.EOS)) // below, HF fills its lists with sequences of no probability
+	m := tableModel{vocab, rapid.Uint64().Draw(t, "seed"), rapid.SampledFrom([]float64{0, 0, 0.5}).Draw(t, "grid"), rapid.SampledFrom([]float64{1, 5}).Draw(t, "loud")}
+	prompt := rapid.SliceOfN(rapid.Int32Range(0, int32(vocab)), 0, 4).Draw(t, "prompt")
+	want := hfBeam(&c, m, prompt)
+	if got := search(t, c, m, prompt); !sameHypotheses(got, want) {
+		t.Fatalf("%+v\ngot  %v\nwant %v", c, got, want)
+	}
 }
 
 // TestBeamExhaustive gives the search room for every sequence.
@@ -379,6 +385,19 @@ func TestBeamByHand(t *testing.T) {
 		c.Early, c.LengthPenalty = EarlyFalse, 3 // goes on while ln(sum)/n^3 is better, n counting from 1
 		got, _ = script(t, c, nil, [][]float64{{0.4, 0.399, 0.2}})
 		checkHypotheses(t, got, Hypothesis{[]int32{0}, ln(0.4), true})
+	})
+	t.Run("the worst answer is what a running beam has to beat", func(t *testing.T) {
+		first := [][]float64{{0.35, 0.36, 0.29}}
+		second := [][]float64{{0.7, 0.2, 0.1}, {0.1, 0.8, 0.1}} // running at best ln(0.232)/2, between the two answers
+		third := [][]float64{{0.99, 0.005, 0.005}, {0.1, 0.8, 0.1}}
+		a, b := Hypothesis{[]int32{1, 0}, ln(0.36*0.7) / 2, true}, Hypothesis{[]int32{0}, ln(0.35), true}
+		c := plainBeam(2, 3, 0)
+		c.Early = EarlyTrue
+		got, _ := script(t, c, nil, first, second)
+		checkHypotheses(t, got, a, b)
+		c.Early = EarlyFalse
+		got, _ = script(t, c, nil, first, second, third)
+		checkHypotheses(t, got, Hypothesis{[]int32{2, 1, 0}, ln(0.29*0.8*0.99) / 3, true}, a)
 	})
 	t.Run("a running beam as good as the worst answer ends it", func(t *testing.T) {
 		got, _ := script(t, plainBeam(1, 5, 0), nil, [][]float64{{0.5, 0.5}})

@@ -324,10 +324,6 @@ func TestDistributionOracle(t *testing.T) {
 	skipped, compared := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		vocab := rapid.SampledFrom([]int{1, 2, 3, 7, 30, 400, 3000}).Draw(t, "vocab")
-		p := drawSampling(t, vocab)
-		if err := p.Check(vocab); err != nil {
-			t.Fatal(err)
-		}
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		spread := rapid.SampledFrom([]float64{0, 0.1, 2, 9}).Draw(t, "spread")
 		grid := rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "grid") // > 0: many ties
@@ -351,31 +347,37 @@ func TestDistributionOracle(t *testing.T) {
 			h.Add(id)
 		}
 		before := slices.Clone(logits)
-		want, margin := oracle(&p, logits, prompt, answer)
 		s := NewSampler(vocab)
-		got, err := s.Distribution(nil, &p, logits, &h)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(before, logits) {
-			t.Fatal("the logits were changed")
-		}
-		if margin < 1e-9 {
-			skipped++
-			return
-		}
-		compared++
-		for i := range want {
-			if math.Abs(got[i]-want[i]) > 1e-12 || (got[i] > 0) != (want[i] > 0) {
-				t.Fatalf("p[%d] = %g, want %g", i, got[i], want[i])
+		for range 10 {
+			p := drawSampling(t, vocab)
+			if err := p.Check(vocab); err != nil {
+				t.Fatal(err)
+			}
+			want, margin := oracle(&p, logits, prompt, answer)
+			got, err := s.Distribution(nil, &p, logits, &h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(before, logits) {
+				t.Fatal("the logits were changed")
+			}
+			if margin < 1e-9 {
+				skipped++
+				continue
+			}
+			compared++
+			for i := range want {
+				if math.Abs(got[i]-want[i]) > 1e-12 || (got[i] > 0) != (want[i] > 0) {
+					t.Fatalf("p[%d] = %g, want %g", i, got[i], want[i])
+				}
+			}
+			id, err := s.Sample(&p, logits, &h, 0, 0)
+			if err != nil || want[id] == 0 {
+				t.Fatalf("drew %d of probability %g: %v", id, want[id], err)
 			}
 		}
-		id, err := s.Sample(&p, logits, &h, 0, 0)
-		if err != nil || want[id] == 0 {
-			t.Fatalf("drew %d of probability %g: %v", id, want[id], err)
-		}
 	})
-	if compared < 50 || skipped > compared {
+	if compared < 500 || skipped > compared {
 		t.Errorf("compared %d rows, skipped %d", compared, skipped)
 	}
 }
@@ -472,6 +474,8 @@ func TestSteps(t *testing.T) {
 		{"top_p after top_k", off(func(p *Sampling) { p.TopP = 0.55; p.TopK = 3 }), []float64{ln(0.4), ln(0.2), ln(0.2), ln(0.1), ln(0.1)}, nil, nil, []float64{2, 1, 0, 0, 0}},
 		{"top_p after temperature", off(func(p *Sampling) { p.TopP = 0.6; p.Temperature = 0.5 }), []float64{ln(0.5), ln(0.3), ln(0.2)}, nil, nil, []float64{1, 0, 0}},
 		{"min_p keeps exactly the share", off(func(p *Sampling) { p.MinP = 1 }), []float64{3, 3, 2.9}, nil, nil, []float64{1, 1, 0}},
+		{"min_p is exact", off(func(p *Sampling) { p.MinP = 1; p.Temperature = 1e6 }), []float64{3, 2.9999998}, nil, nil, []float64{1, 0}},
+		{"min_p after top_k", off(func(p *Sampling) { p.MinP = 0.3; p.TopK = 3 }), []float64{ln(0.5), ln(0.2), ln(0.14), ln(0.16)}, nil, nil, []float64{50, 20, 0, 16}},
 		{"min_p is relative to the best", off(func(p *Sampling) { p.MinP = 0.3 }), []float64{ln(0.5), ln(0.2), ln(0.14), ln(0.16)}, nil, nil, []float64{50, 20, 0, 16}},
 		{"min_p after top_p", off(func(p *Sampling) { p.MinP = 0.3; p.TopP = 0.9 }), []float64{ln(0.5), ln(0.2), ln(0.14), ln(0.16)}, nil, nil, []float64{50, 20, 0, 16}},
 		{"typical keeps the near, not the likely", off(func(p *Sampling) { p.TypicalP = 0.2 }), []float64{ln(0.4), ln(0.21), ln(0.2), ln(0.19)}, nil, nil, []float64{0, 21, 0, 0}},
