@@ -98,6 +98,12 @@ func TestRoundingBetweenNeighbours(t *testing.T) {
 	if got := ToBF16(math.MaxFloat32); got != 0x7f80 {
 		t.Errorf("ToBF16(max) = %#04x, want infinity", got)
 	}
+	for i := range 0x7f7f { // and of two bfloat16 values
+		mid := math.Float32frombits(uint32(i)<<16 | 0x8000)
+		if got, want := ToBF16(mid), uint16(i+i&1); got != want {
+			t.Fatalf("ToBF16(%v) = %#04x, want the even %#04x", mid, got, want)
+		}
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		x := math.Float32frombits(rapid.Uint32().Draw(t, "bits"))
 		if h := ToBF16(x); x == x && h&0x7fff < 0x7f80 {
@@ -171,6 +177,32 @@ func TestEncodeWithinStep(t *testing.T) {
 	})
 }
 
+// TestEncodeTies: values half-way between two levels go the way of the
+// reference encoders.
+func TestEncodeTies(t *testing.T) {
+	for _, c := range []struct {
+		typ                 Type
+		first, second, x, y float32 // the elements that set the scale, a tie and its decoded value
+	}{
+		{Q8_0, 127, 0, 0.5, 1}, {Q8_0, 127, 0, -0.5, -1}, {Q8_0, 127, 0, 2.5, 3}, {Q8_0, -127, 0, -63.5, -64},
+		{Q4_0, -8, 0, 0.5, 1}, {Q4_0, -8, 0, -0.5, 0}, {Q4_0, -8, 0, 8, 7}, {Q5_0, -16, 0, 2.5, 3}, {Q5_0, -16, 0, -2.5, -2},
+		{Q4_1, 0, 15, 2.5, 3}, {Q4_1, -5, 10, -2.5, -2}, {Q5_1, 0, 31, 30.5, 31},
+	} {
+		x := make([]float32, 32)
+		x[0], x[1], x[7], x[20] = c.first, c.second, c.x, c.x // 7 is a low nibble, 20 a high one
+		b := make([]byte, c.typ.Bytes(32))
+		if err := Encode(b, x, c.typ); err != nil {
+			t.Fatal(err)
+		}
+		if err := Decode(x, b, c.typ); err != nil {
+			t.Fatal(err)
+		}
+		if x[0] != c.first || x[7] != c.y || x[20] != c.y {
+			t.Errorf("%v: %v is %v, %v is %v and %v, want %v", c.typ, c.first, x[0], c.x, x[7], x[20], c.y)
+		}
+	}
+}
+
 // TestEncodeIdempotent: what has been decoded encodes to the same values.
 func TestEncodeIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -211,6 +243,13 @@ func TestEncodeRefusesNonFinite(t *testing.T) {
 			if err := Encode(make([]byte, typ.Bytes(64)), x, typ); err != nil {
 				t.Error(err)
 			}
+		}
+		level := make([]float32, 32) // no range, but a minimum or a peak too large
+		for i := range level {
+			level[i] = 1e7
+		}
+		if err := Encode(make([]byte, typ.Bytes(32)), level, typ); err == nil {
+			t.Errorf("%v takes 1e7 throughout", typ)
 		}
 		// Zeros and values whose inverse step overflows decode to nothing odd.
 		for _, v := range []float32{0, math.SmallestNonzeroFloat32, -1e-39} {

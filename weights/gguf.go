@@ -276,7 +276,7 @@ func layoutGGUF(tensors map[string]*entry, header, alignment, size int64) error 
 		switch {
 		case e.offset%alignment != 0:
 			return tensorFailf(e.Name, "offset", "offset %d is not a multiple of the alignment, %d", e.offset, alignment)
-		case e.offset > size-data || e.Bytes > size-data-e.offset:
+		case e.Bytes > size-data-e.offset:
 			return tensorFailf(e.Name, "offset", "%d bytes at offset %d end past the %d bytes of data in the file: the file is truncated", e.Bytes, e.offset, size-data)
 		case e.offset < at:
 			return tensorFailf(e.Name, "offset", "offset %d is inside another tensor, which ends at %d", e.offset, at)

@@ -41,8 +41,7 @@ func faulted(sources []*source, r any) *source {
 			continue
 		}
 		begin := uintptr(unsafe.Pointer(unsafe.SliceData(s.whole)))
-		// A copy of a long range may report any address of the last page.
-		if addr := fault.Addr(); addr >= begin && addr-begin < uintptr(len(s.whole)) {
+		if fault.Addr()-begin < uintptr(len(s.whole)) { // an address before begin wraps around
 			return s
 		}
 	}

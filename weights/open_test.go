@@ -108,6 +108,7 @@ func TestDirectoriesRefused(t *testing.T) {
 		"config as shard":  {to("config.json"), "model.safetensors.index.json", []string{"config.json"}},
 		"missing shard":    {to("model-00009.safetensors"), "model.safetensors.index.json", []string{"model-00009.safetensors, which is not in the directory"}},
 		"tensor elsewhere": {shards(map[string]string{"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}), "model-00001-of-00002.safetensors", []string{"tensor b: not in this shard"}},
+		"shards swapped":   {shards(map[string]string{"b": "model-00001-of-00002.safetensors", "a": "model-00002-of-00002.safetensors"}), "model-00002-of-00002.safetensors", []string{"tensor a: not in this shard"}},
 		"bad shard":        {with(shards(twoShards()), "model-00002-of-00002.safetensors", "cut"), "model-00002-of-00002.safetensors", []string{"too short"}},
 		"in two shards": {with(shards(twoShards()), "model-00002-of-00002.safetensors",
 			string(safetensors(nil, 0, ramp("a", 2), ramp("b", 3)))), "model-00002-of-00002.safetensors", []string{"tensor a is in", "model-00001-of-00002.safetensors too"}},
@@ -168,14 +169,15 @@ func TestLinks(t *testing.T) {
 	dir := write(t, map[string][]byte{
 		"outside.safetensors":                     file,
 		"hub/models--o--n/blobs/abc123":           file,
-		"hub/models--o--n/blobs/index":            shards(twoShards())["model.safetensors.index.json"],
 		"hub/models--o--n/other/abc123":           file,
+		"hub/other/blobs/abc123":                  file,
 		"in/real.safetensors":                     file,
 		"out/config.json":                         []byte("{}"),
 		"far/config.json":                         []byte("{}"),
 		"gone/config.json":                        []byte("{}"),
 		"hub/models--o--n/snapshots/r1/x":         nil,
 		"hub/models--o--n/snapshots/r2/x":         nil,
+		"hub/other/snapshots/r1/x":                nil,
 		"shards/model.safetensors.index.json":     shards(twoShards())["model.safetensors.index.json"],
 		"shards/model-00002-of-00002.safetensors": shards(nil)["model-00002-of-00002.safetensors"],
 	})
@@ -191,6 +193,7 @@ func TestLinks(t *testing.T) {
 	link("nowhere", "gone/model.safetensors")
 	link("../../blobs/abc123", "hub/models--o--n/snapshots/r1/model.safetensors")
 	link("../../other/abc123", "hub/models--o--n/snapshots/r2/model.safetensors")
+	link("../../blobs/abc123", "hub/other/snapshots/r1/model.safetensors")
 	link("../outside.safetensors", "shards/model-00001-of-00002.safetensors")
 	link("hub/models--o--n/snapshots/r1", "named")
 	link("outside.safetensors", "file.safetensors")
@@ -202,6 +205,7 @@ func TestLinks(t *testing.T) {
 		"gone":                          "a link to a file that does not exist",
 		"hub/models--o--n/snapshots/r1": "",
 		"hub/models--o--n/snapshots/r2": "outside the directory",
+		"hub/other/snapshots/r1":        "outside the directory",
 		"shards":                        "outside the directory",
 		"named":                         "", // the caller's own link, to a snapshot
 		"file.safetensors":              "", // the caller's own link
@@ -280,25 +284,27 @@ func TestFileSystems(t *testing.T) {
 	}
 }
 
-// failing is a file whose data cannot be read past its header.
+// failing has files whose data cannot be read past a limit.
 type failing struct {
 	fstest.MapFS
 	limit int64
+	err   error
 }
 
 type failingFile struct {
 	fs.File
 	limit int64
+	err   error
 }
 
 func (f failing) Open(name string) (fs.File, error) {
 	file, err := f.MapFS.Open(name)
-	return failingFile{file, f.limit}, err
+	return failingFile{file, f.limit, f.err}, err
 }
 
 func (f failingFile) ReadAt(b []byte, offset int64) (int, error) {
 	if offset+int64(len(b)) > f.limit {
-		return 0, fs.ErrPermission
+		return 0, f.err
 	}
 	return f.File.(io.ReaderAt).ReadAt(b, offset)
 }
@@ -306,7 +312,7 @@ func (f failingFile) ReadAt(b []byte, offset int64) (int, error) {
 // TestReadErrors: an error of the disk while a tensor is read.
 func TestReadErrors(t *testing.T) {
 	file := safetensors(nil, 0, ramp("a", 2), ramp("b", 2))
-	c, err := OpenFS(failing{memory("m.safetensors", file), int64(len(file)) - 1}, "m.safetensors")
+	c, err := OpenFS(failing{memory("m.safetensors", file), int64(len(file)) - 1, fs.ErrPermission}, "m.safetensors")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,8 +326,19 @@ func TestReadErrors(t *testing.T) {
 	if x := s.Tensor("b", 1, 2); !x.IsZero() || !errors.Is(s.Err(), fs.ErrPermission) || !strings.Contains(s.Err().Error(), "tensor b: cannot be read") {
 		t.Errorf("b is %v: %v", x, s.Err())
 	}
-	if _, err := OpenFS(failing{memory("m.safetensors", file), 4}, "m.safetensors"); !errors.Is(err, fs.ErrPermission) {
+	if _, err := OpenFS(failing{memory("m.safetensors", file), 4, fs.ErrPermission}, "m.safetensors"); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("header: %v", err)
+	}
+	c, err = OpenFS(failing{memory("m.safetensors", file), int64(len(file)) - 1, io.EOF}, "m.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Tensor("b"); err == nil || !strings.Contains(err.Error(), "cut short") {
+		t.Errorf("a file that ends early: %v", err)
+	}
+	pipe := fstest.MapFS{"p.gguf": &fstest.MapFile{Data: file, Mode: fs.ModeNamedPipe}}
+	if _, err := OpenFS(pipe, "p.gguf"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: %v", err)
 	}
 }
 

@@ -185,6 +185,7 @@ func badSafetensors() map[string]badFile {
 		"one offset":        {one(`"dtype":"F32","shape":[2],"data_offsets":[0]`), "w", "want ','"},
 		"backwards":         {one(`"dtype":"F32","shape":[2],"data_offsets":[8,0]`), "w", "end before they begin"},
 		"shape":             {one(`"dtype":"F32","shape":[3],"data_offsets":[0,8]`), "w", "shape [3] of F32 does not take the 8 bytes"},
+		"small shape":       {one(`"dtype":"F32","shape":[1],"data_offsets":[0,8]`), "w", "shape [1] of F32 does not take the 8 bytes"},
 		"past the end":      {one(`"dtype":"F32","shape":[4],"data_offsets":[0,16]`), "w", "end at byte 16, past the 8 bytes"},
 		"far past the end":  {one(`"dtype":"U8","shape":[2],"data_offsets":[9223372036854775805,9223372036854775807]`), "w", "past the 8 bytes"},
 		"gap":               {one(`"dtype":"F32","shape":[1],"data_offsets":[4,8]`), "w", "leaving a gap after byte 0"},
