@@ -28,7 +28,7 @@ func (m tableModel) row(ids []int32) []float32 {
 	sum := 0.0
 	for i := range logits {
 		h := fnv.New64a()
-		fmt.Fprint(h, m.seed, len(ids), ids[max(0, len(ids)-2):], i)
+		_, _ = fmt.Fprint(h, m.seed, len(ids), ids[max(0, len(ids)-2):], i)
 		logits[i] = float64(h.Sum64()%1000) / 1000 * m.loud
 		if m.grid > 0 {
 			logits[i] = math.Round(logits[i]/m.grid) * m.grid
@@ -60,7 +60,7 @@ func penalised(c *BeamConfig, row []float32, prompt, ids []int32) []float32 {
 			}
 		}
 		if count > 0 {
-			row[i] = row[i] - float32(count)*float32(c.FrequencyPenalty) - float32(c.PresencePenalty)
+			row[i] = row[i] - float32(float32(count)*float32(c.FrequencyPenalty)) - float32(c.PresencePenalty)
 		}
 		if len(ids) < c.MinTokens && slices.Contains(c.EOS, int32(i)) {
 			row[i] = float32(math.Inf(-1))

@@ -210,7 +210,7 @@ func adjust[F float32 | float64](row []F, h *History, repetition, frequency, pre
 			l /= r
 		}
 		if e.count > 0 {
-			l = l - F(e.count)*f - q
+			l = l - F(F(e.count)*f) - q // not fused: the same bits on every machine
 		}
 		row[e.id] = l
 	}
