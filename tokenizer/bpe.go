@@ -16,8 +16,9 @@ type token struct{ id, start, end int32 }
 type model interface {
 	// tokenize appends the tokens of a word that is not empty to st.toks.
 	tokenize(st *state, word string)
-	// surface is the text of a token of a word as Hugging Face reports it.
-	surface(word string, t token) string
+	// unknown is the id of unknown text, or -1; spelled says that such a token is reported
+	// with the text it stands for.
+	unknown() (id int32, spelled bool)
 }
 
 // merge says that left and right may become id; lower ranks go first.
@@ -117,11 +118,6 @@ func unmapText(dst []byte, text string) ([]byte, bool) {
 		dst = append(dst, b)
 	}
 	return dst, true
-}
-
-func (m *bpe) surface(_ string, t token) string {
-	s, _ := m.vocab.token(t.id)
-	return s
 }
 
 func (m *bpe) tokenize(st *state, word string) {
@@ -408,3 +404,5 @@ func (t pairTable) get(left, right int32) (into, rank int32) {
 	}
 	return -1, math.MaxInt32
 }
+
+func (m *bpe) unknown() (int32, bool) { return m.unkID, false }

@@ -42,8 +42,8 @@ func newCutSet(m *bpe, merges []merge) *cutSet {
 		}
 		all = all && id >= 0
 	}
-	if some && !all {
-		return nil // an unknown may then stand behind bytes that follow it
+	if some && !all || m.unkID < 0 && !all {
+		return nil // an unknown may stand behind bytes that follow it; what vanishes lets its neighbours meet
 	}
 	if m.unkID >= 0 {
 		bad[m.unkID] = true

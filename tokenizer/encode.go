@@ -6,7 +6,6 @@ package tokenizer
 import (
 	"strings"
 	"unicode/utf8"
-	"unsafe"
 )
 
 // state is the scratch of one call, kept between calls.
@@ -18,9 +17,10 @@ type state struct {
 	norm  [2]buffer
 	pre   [][2]buffer // two a pre-tokenizer
 
-	ids []int32 // sink: ids only
-	out []part  // sink: full
-	opt *Options
+	opt   *Options
+	ids   []int32  // sink: ids only
+	parts []part   // sink: full
+	texts []string // of parts that are not spelled as the vocabulary does
 
 	toks  []token // of the word at hand
 	syms  []symbol
@@ -30,15 +30,12 @@ type state struct {
 	affix []byte
 }
 
-// part is one token of the result, with its bytes of the original text.
+// part is one token of a text, with its bytes of the original.
 type part struct {
 	id      int32
 	span    span
-	text    string
-	segment int8
-	typeID  int32
+	text    int32 // index into state.texts; -1: what the vocabulary says
 	special bool
-	pad     bool
 }
 
 // spare is the normalization buffer that the current piece does not live in.
@@ -59,17 +56,16 @@ func (t *Tokenizer) state() *state {
 
 func (t *Tokenizer) release(st *state) {
 	size := cap(st.norm[0].text) + cap(st.norm[1].text) + 8*(cap(st.norm[0].al)+cap(st.norm[1].al)) +
-		20*cap(st.syms) + 16*cap(st.heap) + 16*cap(st.nodes) + 12*cap(st.toks)
+		20*cap(st.parts) + 16*cap(st.texts) + 24*cap(st.syms) + 16*cap(st.heap) + 16*cap(st.nodes) + 12*cap(st.toks)
 	for i := range st.pre {
 		for k := range st.pre[i] {
 			size += cap(st.pre[i][k].text) + 8*cap(st.pre[i][k].al)
 		}
 	}
 	st.ids = nil
-	clear(st.out[:cap(st.out)])
-	if st.out = st.out[:0]; cap(st.out) > keepScratch/int(unsafe.Sizeof(part{})) {
-		st.out = nil
-	}
+	st.parts = st.parts[:0]
+	clear(st.texts)
+	st.texts = st.texts[:0]
 	if size <= keepScratch {
 		t.states.Put(st)
 	}
@@ -155,7 +151,8 @@ func (st *state) added(a *addedToken, p piece, start, end int) {
 		st.ids = append(st.ids, a.id)
 		return
 	}
-	st.out = append(st.out, part{id: a.id, span: p.origin(start, end), text: strings.Clone(p.s[start:end]), special: a.special})
+	st.texts = append(st.texts, strings.Clone(p.s[start:end]))
+	st.parts = append(st.parts, part{a.id, p.origin(start, end), int32(len(st.texts) - 1), a.special})
 }
 
 // next hands a piece to the k-th pre-tokenizer, or to the model behind the last.
@@ -208,16 +205,20 @@ func (st *state) emit(p piece, toks []token) {
 		return
 	}
 	for _, k := range toks {
-		text := st.t.model.surface(p.s, k)
-		if len(text) > 0 && inside(text, p.s) {
-			text = strings.Clone(text)
+		text := int32(-1)
+		if st.t.spells && k.id == st.t.unknown {
+			st.texts = append(st.texts, strings.Clone(p.s[k.start:k.end]))
+			text = int32(len(st.texts) - 1)
 		}
-		st.out = append(st.out, part{id: k.id, span: p.origin(int(k.start), int(k.end)), text: text})
+		st.parts = append(st.parts, part{k.id, p.origin(int(k.start), int(k.end)), text, false})
 	}
 }
 
-// inside reports whether a is a part of b's memory, which may be scratch.
-func inside(a, b string) bool {
-	x, y := uintptr(unsafe.Pointer(unsafe.StringData(a))), uintptr(unsafe.Pointer(unsafe.StringData(b)))
-	return x >= y && x < y+uintptr(len(b))
+// text is the text of a part as the reference reports it.
+func (st *state) text(p *part) string {
+	if p.text >= 0 {
+		return st.texts[p.text]
+	}
+	s, _ := st.t.vocab.token(p.id)
+	return s
 }

@@ -40,19 +40,20 @@ func (p *postProcessor) added(pair bool) int {
 }
 
 // apply moves the offsets of each token past the white space it carries, counted in characters.
-func (t trim) apply(parts []part, original string) {
-	for i := range parts {
-		p := &parts[i]
+func (t trim) apply(st *state, original string) {
+	for i := range st.parts {
+		p := &st.parts[i]
+		text := st.text(p)
 		lead, trail := 0, 0
-		for _, r := range p.text {
-			if r != byteRunes[' '] && classTable.get(r)&classSpace == 0 {
+		for _, r := range text {
+			if !blank(r) {
 				break
 			}
 			lead++
 		}
-		for s := p.text; s != ""; trail++ {
+		for s := text; s != ""; trail++ {
 			r, n := utf8.DecodeLastRuneInString(s)
-			if r != byteRunes[' '] && classTable.get(r)&classSpace == 0 {
+			if !blank(r) {
 				break
 			}
 			s = s[:len(s)-n]
@@ -75,46 +76,28 @@ func (t trim) apply(parts []part, original string) {
 	}
 }
 
-// process joins the texts: a, and b if pair. special says whether the special tokens go in.
-func (p *postProcessor) process(texts [][]part, original []string, special bool) []part {
-	for _, t := range p.trims {
-		for i := range texts {
-			t.apply(texts[i], original[i])
-		}
-	}
-	for i, parts := range texts {
-		for k := range parts {
-			parts[k].segment = int8(i)
-			if parts[k].typeID = int32(i); p.flatTypes {
-				parts[k].typeID = 0
-			}
-		}
-	}
+// blank reports white space, also as its byte-level stand-in.
+func blank(r rune) bool {
+	return r == byteRunes[' '] || classTable.get(r)&classSpace != 0
+}
+
+// items is the form to use: the template's, or the texts as they are.
+func (p *postProcessor) items(pair, special bool) []templateItem {
 	items := p.single
-	if len(texts) == 2 {
+	if pair {
 		items = p.pair
 	}
-	if items == nil || !special && !p.keepOrder {
-		if len(texts) == 1 {
-			return texts[0]
-		}
-		return append(texts[0], texts[1]...)
+	if items != nil && (special || p.keepOrder) {
+		return items
 	}
-	var out []part
-	for _, it := range items {
-		if it.text < 0 {
-			for k := 0; special && k < len(it.ids); k++ {
-				out = append(out, part{id: it.ids[k], text: it.texts[k], segment: -1, typeID: it.typeID, special: true})
-			}
-			continue
-		}
-		from := len(out)
-		out = append(out, texts[it.text]...)
-		for k := from; k < len(out); k++ {
-			out[k].typeID = it.typeID
-		}
+	items = []templateItem{{text: 0}, {text: 1, typeID: 1}}
+	if p.flatTypes {
+		items[1].typeID = 0
 	}
-	return out
+	if !pair {
+		items = items[:1]
+	}
+	return items
 }
 
 // truncation is what the file asks for.
@@ -175,14 +158,14 @@ func longestFirst(a, b, length int) []int {
 }
 
 // cut keeps n parts.
-func (t truncation) cut(parts []part, n int) []part {
+func (t truncation) cut(st *state, n int) {
 	switch {
-	case n >= len(parts):
-		return parts
+	case n >= len(st.parts):
 	case t.left:
-		return parts[len(parts)-n:]
+		st.parts = st.parts[len(st.parts)-n:]
+	default:
+		st.parts = st.parts[:n]
 	}
-	return parts[:n]
 }
 
 // padding is what the file asks for.
@@ -198,25 +181,13 @@ type padding struct {
 // maxPadding bounds the length a file may ask for.
 const maxPadding = 1 << 20
 
-func (p padding) apply(parts []part) []part {
-	n := max(p.fixed, 0)
-	if p.fixed <= 0 {
-		n = len(parts)
-	}
+// length is how many tokens n become.
+func (p padding) length(n int) int {
+	n = max(n, p.fixed)
 	if p.multiple > 0 && n%p.multiple > 0 {
 		n += p.multiple - n%p.multiple
 	}
-	if n <= len(parts) {
-		return parts
-	}
-	pads := make([]part, n-len(parts))
-	for i := range pads {
-		pads[i] = part{id: p.id, text: p.text, segment: -1, typeID: p.typeID, special: true, pad: true}
-	}
-	if p.left {
-		return append(pads, parts...)
-	}
-	return append(parts, pads...)
+	return n
 }
 
 // dropsText reports whether the single form leaves the text itself out.

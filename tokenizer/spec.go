@@ -115,6 +115,7 @@ func (s *spec) build() (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
 	t.model, t.family = m, s.model.family(raw)
+	t.unknown, t.spells = m.unknown()
 	if raw {
 		b := t.pre[len(t.pre)-1].(byteLevel)
 		b.raw = true
@@ -238,5 +239,8 @@ func (t *Tokenizer) findRoles(names map[string]string) Roles {
 		return -1
 	}
 	r := Roles{BOS: find("bos"), EOS: find("eos"), Pad: find("pad"), Unk: find("unk"), Mask: find("mask"), CLS: find("cls"), Sep: find("sep")}
+	if r.Unk < 0 {
+		r.Unk = t.unknown
+	}
 	return r
 }

@@ -6,7 +6,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -82,39 +81,42 @@ const (
 
 // knownPatterns is what Split and Replace accept besides literals and single classes.
 var knownPatterns = []struct {
+	name  string // whose it is
 	regex string
 	find  pattern
 }{
-	{regexGPT2, scanner(scanGPT2)},
-	{regexCL100K, tikScanner(tik{digits: 3})},
-	{regexTikCL, tikScanner(tik{digits: 3})},
-	{regexQwen2, tikScanner(tik{digits: 1})},
-	{regexQwen35, tikScanner(tik{digits: 1, marks: classMark})},
-	{regexO200K, tikScanner(tik{digits: 3, cased: true, suffix: true, slash: true})},
-	{regexTekken, tikScanner(tik{digits: 1, cased: true, slash: true})},
-	{regexTekken3, tikScanner(tik{digits: 3, cased: true, slash: true})},
-	{regexDeepSeekV3, gappy(scanDeepSeek)},
-	{regexClip, gappy(scanClip)},
-	{regexBloom, gappy(scanBloom)},
+	{"GPT-2", regexGPT2, scanner(scanGPT2)},
+	{"Llama 3", regexCL100K, tikScanner(tik{digits: 3})},
+	{"cl100k", regexTikCL, tikScanner(tik{digits: 3})},
+	{"Qwen2", regexQwen2, tikScanner(tik{digits: 1})},
+	{"Qwen3.5", regexQwen35, tikScanner(tik{digits: 1, marks: classMark})},
+	{"o200k", regexO200K, tikScanner(tik{digits: 3, cased: true, suffix: true, slash: true})},
+	{"Tekken", regexTekken, tikScanner(tik{digits: 1, cased: true, slash: true})},
+	{"Tekken with groups of digits", regexTekken3, tikScanner(tik{digits: 3, cased: true, slash: true})},
+	{"DeepSeek-V3", regexDeepSeekV3, gappy(scanDeepSeek)},
+	{"CLIP", regexClip, gappy(scanClip)},
+	{"BLOOM", regexBloom, gappy(scanBloom)},
 }
 
 // patternFor returns the scanner of a regular expression.
 func patternFor(regex string) (pattern, error) {
-	for _, k := range knownPatterns {
-		if k.regex == regex {
+	plain := lineEnds.Replace(regex)
+	names := make([]string, len(knownPatterns))
+	for i, k := range knownPatterns {
+		if k.regex == plain {
 			return k.find, nil
 		}
+		names[i] = k.name
 	}
 	if p, ok := parseClassPattern(regex); ok {
 		return p, nil
 	}
-	var have []string
-	for _, k := range knownPatterns {
-		have = append(have, k.regex)
-	}
-	return nil, fmt.Errorf("regular expression %q is not supported: supported are one class or literal with a quantifier, and %s",
-		regex, strings.Join(slices.Clip(have), "   "))
+	return nil, fmt.Errorf("regular expression %.300q is not supported: supported are those of %s, and one character or class with a quantifier",
+		regex, strings.Join(names, ", "))
 }
+
+// lineEnds spells line ends as the table does: some files have the characters themselves.
+var lineEnds = strings.NewReplacer("\r", `\r`, "\n", `\n`)
 
 // spaces matches \s+(?!\S)|\s+ at i, where a white space of size bytes stands.
 func spaces(s string, i, size int) int {

@@ -22,6 +22,8 @@ type Tokenizer struct {
 	family     string
 	vocab      *vocab
 	model      model
+	unknown    int32   // the model's unknown token, or -1
+	spells     bool    // it is reported as the text it stands for
 	cuts       *cutSet // nil: pieces are not cut further
 	cache      *wordCache
 	norm       []normalizer
@@ -184,49 +186,89 @@ func (t *Tokenizer) encode(texts []string, o Options) (*Encoding, error) {
 			return nil, t.tooShort(cut.length+t.post.added(len(texts) == 2), len(texts) == 2)
 		}
 	}
-	parts := make([][]part, len(texts))
+	states := make([]*state, len(texts))
 	n := make([]int, len(texts))
 	for i, text := range texts {
+		st := t.state()
+		defer t.release(st)
 		if i > 0 {
 			o.Plain = nil
 		}
-		parts[i] = t.parts(text, &o)
-		n[i] = len(parts[i])
+		st.full, st.opt = true, &o
+		st.run(text, &o)
+		states[i], n[i] = st, len(st.parts)
 	}
 	if limited {
 		kept, err := cut.lengths(n)
 		if err != nil {
 			return nil, err
 		}
-		for i := range parts {
-			parts[i] = cut.cut(parts[i], kept[i])
+		for i, st := range states {
+			cut.cut(st, kept[i])
 		}
 	}
-	out := t.post.process(parts, texts, o.Special)
-	if o.FilePadding && t.padding != nil {
-		out = t.padding.apply(out)
+	for _, trim := range t.post.trims {
+		for i, st := range states {
+			trim.apply(st, texts[i])
+		}
 	}
-	return newEncoding(out), nil
+	return t.assemble(states, &o), nil
 }
 
-func (t *Tokenizer) parts(text string, o *Options) []part {
-	st := t.state()
-	defer t.release(st)
-	st.full, st.opt = true, o
-	st.run(text, o)
-	return append([]part(nil), st.out...)
-}
-
-func newEncoding(parts []part) *Encoding {
-	n := len(parts)
-	e := &Encoding{IDs: make([]int32, n), TypeIDs: make([]int32, n), Tokens: make([]string, n), Offsets: make([][2]int, n),
-		Special: make([]bool, n), Segment: make([]int8, n), Mask: make([]bool, n)}
-	for i, p := range parts {
-		e.IDs[i], e.TypeIDs[i], e.Tokens[i] = p.id, p.typeID, p.text
-		e.Offsets[i] = [2]int{int(p.span.start), int(p.span.end)}
-		e.Special[i], e.Segment[i], e.Mask[i] = p.special, p.segment, !p.pad
+// assemble joins the tokens of the texts with the special tokens and the padding.
+func (t *Tokenizer) assemble(states []*state, o *Options) *Encoding {
+	items := t.post.items(len(states) == 2, o.Special)
+	n := 0
+	for _, it := range items {
+		if it.text >= 0 {
+			n += len(states[it.text].parts)
+		} else if o.Special {
+			n += len(it.ids)
+		}
+	}
+	pads, left := 0, false
+	if o.FilePadding && t.padding != nil {
+		pads, left = t.padding.length(n)-n, t.padding.left
+		n += pads
+	}
+	e := &Encoding{IDs: make([]int32, 0, n), TypeIDs: make([]int32, 0, n), Tokens: make([]string, 0, n), Offsets: make([][2]int, 0, n),
+		Special: make([]bool, 0, n), Segment: make([]int8, 0, n), Mask: make([]bool, 0, n)}
+	if left {
+		e.pad(t.padding, pads)
+	}
+	for _, it := range items {
+		if it.text < 0 {
+			for k := 0; o.Special && k < len(it.ids); k++ {
+				e.add(it.ids[k], it.typeID, it.texts[k], span{}, true, -1, true)
+			}
+			continue
+		}
+		st := states[it.text]
+		for k := range st.parts {
+			p := &st.parts[k]
+			e.add(p.id, it.typeID, st.text(p), p.span, p.special, int8(it.text), true)
+		}
+	}
+	if !left {
+		e.pad(t.padding, pads)
 	}
 	return e
+}
+
+func (e *Encoding) add(id, typeID int32, text string, at span, special bool, segment int8, real bool) {
+	e.IDs = append(e.IDs, id)
+	e.TypeIDs = append(e.TypeIDs, typeID)
+	e.Tokens = append(e.Tokens, text)
+	e.Offsets = append(e.Offsets, [2]int{int(at.start), int(at.end)})
+	e.Special = append(e.Special, special)
+	e.Segment = append(e.Segment, segment)
+	e.Mask = append(e.Mask, real)
+}
+
+func (e *Encoding) pad(p *padding, n int) {
+	for range n {
+		e.add(p.id, p.typeID, p.text, span{}, true, -1, false)
+	}
 }
 
 // Token returns the text of a token as the vocabulary spells it.

@@ -49,15 +49,6 @@ func newUnigram(v *vocab, scores []float64, unk int32, byteFallback bool) (*unig
 	return m, err
 }
 
-// surface is the text itself for what is unknown.
-func (m *unigram) surface(word string, t token) string {
-	if t.id == m.unk {
-		return word[t.start:t.end]
-	}
-	s, _ := m.vocab.token(t.id)
-	return s
-}
-
 // node is the best way to the end of a prefix of the word.
 type node struct {
 	score float64
@@ -154,3 +145,5 @@ func (m *unigram) hasBytes(text string) bool {
 	}
 	return true
 }
+
+func (m *unigram) unknown() (int32, bool) { return m.unk, true }

@@ -40,11 +40,6 @@ func vocabTrie(v *vocab) (*trie, error) {
 	return buildTrie(v.len(), func(i int) string { return v.entry(int32(i)) }, func(i int) int32 { return v.ids[i] }), nil
 }
 
-func (m *wordpiece) surface(_ string, t token) string {
-	s, _ := m.vocab.token(t.id)
-	return s
-}
-
 func (m *wordpiece) tokenize(st *state, word string) {
 	if len(word) > m.maxChars && utf8.RuneCountInString(word) > m.maxChars {
 		st.toks = append(st.toks, token{m.unk, 0, int32(len(word))})
@@ -93,11 +88,6 @@ func newWordLevel(v *vocab, unk string) (*wordlevel, error) {
 	return m, nil
 }
 
-func (m *wordlevel) surface(_ string, t token) string {
-	s, _ := m.vocab.token(t.id)
-	return s
-}
-
 func (m *wordlevel) tokenize(st *state, word string) {
 	id := m.vocab.id(word)
 	if id < 0 {
@@ -105,3 +95,7 @@ func (m *wordlevel) tokenize(st *state, word string) {
 	}
 	st.toks = append(st.toks, token{id, 0, int32(len(word))})
 }
+
+func (m *wordpiece) unknown() (int32, bool) { return m.unk, false }
+
+func (m *wordlevel) unknown() (int32, bool) { return m.unk, false }
