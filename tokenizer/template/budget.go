@@ -23,8 +23,8 @@ const (
 
 	defaultSteps  = 10_000_000
 	defaultDepth  = 4000
-	defaultOutput = 64 << 20
-	defaultMemory = 256 << 20
+	defaultOutput = 32 << 20
+	defaultMemory = 128 << 20
 
 	// cellBytes is what one element of a list or one short string is charged.
 	cellBytes = 64
@@ -40,8 +40,8 @@ const (
 type Config struct {
 	Steps  int       // expressions, statements, elements and searched text (128 bytes a step); 0: 10 million
 	Depth  int       // nesting of evaluation, macros and recursive loops included; 0: 4000
-	Output int       // bytes of the result; 0: 64 MiB
-	Memory int       // bytes of all intermediate strings, lists and mappings together; 0: 256 MiB
+	Output int       // bytes of the result; 0: 32 MiB
+	Memory int       // bytes of all intermediate strings, lists and mappings together; 0: 128 MiB
 	Now    time.Time // what strftime_now formats, in its location; zero: time.Now()
 }
 

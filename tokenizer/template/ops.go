@@ -183,8 +183,11 @@ func (r *run) repeat(v value, n int64) (value, error) {
 	}
 	switch v := v.(type) {
 	case *str:
-		if err := room(len(v.s)); err != nil || v.s == "" {
-			return v, err
+		if v.s == "" || n == 0 {
+			return lit("").asMarkup(v.markup), nil
+		}
+		if err := room(len(v.s)); err != nil {
+			return nil, err
 		}
 		if err := r.alloc(len(v.s) * int(n)); err != nil {
 			return nil, err

@@ -87,3 +87,15 @@ func TestExpressionsLikeJinja2(t *testing.T) {
 		checkGolden(t, row.Source, row.Source, vars, row)
 	}
 }
+
+func TestTemplatesLikeJinja2(t *testing.T) {
+	chats := readJSON(t, "chats.json")
+	for _, row := range readGolden(t, "golden.jsonl") {
+		source, err := os.ReadFile(filepath.Join("testdata", "templates", row.Template+".jinja"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vars, _ := chats.Get(row.Chat)
+		checkGolden(t, row.Template+" on "+row.Chat, string(source), vars.(*Map), row)
+	}
+}

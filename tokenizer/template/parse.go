@@ -103,7 +103,7 @@ func (p *parser) body(ends ...string) (list []stmt, end string, err error) {
 		switch p.cur.kind {
 		case tokEOF:
 			if len(ends) > 0 {
-				return nil, "", p.errorf("the template ends inside the block of line %d, want {%% %s %%}", line, ends[0])
+				return nil, "", p.errorf("the template ends inside the block of line %d, want {%% %s %%}", line, ends[len(ends)-1])
 			}
 			return list, "", nil
 		case tokData:
@@ -260,7 +260,7 @@ func (p *parser) parseFor(line int) (stmt, error) {
 		return nil, err
 	}
 	p.loops++
-	body, end, err := p.block("endfor", "else")
+	body, end, err := p.block("else", "endfor")
 	p.loops--
 	if err != nil {
 		return nil, err
@@ -299,10 +299,10 @@ func (p *parser) targets(namespaces bool, end string) (target, error) {
 	defer p.leave()
 	var list []target
 	isTuple := false
-	for {
-		if len(list) > 0 && (p.cur.kind == tokBlockEnd || p.isOp(")") || p.isOp("=") || end != "" && p.isName(end)) {
-			break
-		}
+	ended := func() bool {
+		return p.cur.kind == tokBlockEnd || p.isOp(")") || p.isOp("=") || end != "" && p.isName(end)
+	}
+	for len(list) == 0 || !ended() {
 		t, err := p.oneTarget(namespaces)
 		if err != nil {
 			return target{}, err

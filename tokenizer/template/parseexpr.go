@@ -15,10 +15,10 @@ type tupleOpts struct {
 func (p *parser) tuple(o tupleOpts) (expr, error) {
 	var items []expr
 	isTuple := false
-	for {
-		if p.cur.kind == tokVarEnd || p.cur.kind == tokBlockEnd || p.isOp(")") || o.end != "" && p.isName(o.end) {
-			break
-		}
+	ended := func() bool {
+		return p.cur.kind == tokVarEnd || p.cur.kind == tokBlockEnd || p.isOp(")") || o.end != "" && p.isName(o.end)
+	}
+	for !ended() {
 		x, err := p.expression(o.cond)
 		if err != nil {
 			return nil, err

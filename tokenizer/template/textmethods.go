@@ -493,18 +493,19 @@ func (r *run) justify(s *str, name string, p []value) (value, error) {
 			sign = 1
 		}
 	}
-	b := r.builder()
-	b.str(s.slice(0, sign))
-	for i := 0; i < left && b.err == nil; i++ {
-		b.str(fill)
-	}
-	b.str(s.slice(sign, len(s.s)))
-	for i := left; i < pad && b.err == nil; i++ {
-		b.str(fill)
-	}
-	if err := r.step(pad / 8); err != nil {
+	before, err := r.repeat(fill, int64(left))
+	if err != nil {
 		return nil, err
 	}
+	after, err := r.repeat(fill, int64(pad-left))
+	if err != nil {
+		return nil, err
+	}
+	b := r.builder()
+	b.str(s.slice(0, sign))
+	b.str(before.(*str))
+	b.str(s.slice(sign, len(s.s)))
+	b.str(after.(*str))
 	out, err := b.done()
 	if err != nil {
 		return nil, err

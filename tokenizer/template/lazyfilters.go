@@ -1,0 +1,249 @@
+package template
+
+// This file holds the filters that jinja2 writes as generators, and those that take
+// another filter or test: map, select and their kin.
+
+import (
+	"slices"
+	"strings"
+)
+
+// rawFilter finds a filter that takes arguments for another filter or test.
+func rawFilter(name string) func(r *run, v value, a args) (value, error) {
+	switch name {
+	case "map":
+		return filterMap
+	case "select", "reject", "selectattr", "rejectattr":
+		return func(r *run, v value, a args) (value, error) { return r.selected(name, v, a) }
+	case "format":
+		return func(r *run, v value, a args) (value, error) {
+			s, err := r.softText(v)
+			if err != nil {
+				return nil, err
+			}
+			if len(a.kw) == 0 {
+				return r.percent(s, &tuple{items: a.pos})
+			}
+			if len(a.pos) > 0 {
+				return nil, r.failf("filter format: positional and keyword arguments cannot be mixed")
+			}
+			d, err := r.makeDict("format", a)
+			if err != nil {
+				return nil, err
+			}
+			return r.percent(s, d)
+		}
+	}
+	return nil
+}
+
+func filterUnique(r *run, v value, p []value) (value, error) {
+	get, err := r.getter(p[1], nil)
+	if err != nil {
+		return nil, err
+	}
+	next, err := r.iterate(v)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[hashed]bool{}
+	return &gen{func() (value, bool, error) {
+		for {
+			x, ok, err := next()
+			if err != nil || !ok {
+				return nil, false, err
+			}
+			key, err := get(x)
+			if err != nil {
+				return nil, false, err
+			}
+			if key, err = r.folded(key, p[0]); err != nil {
+				return nil, false, err
+			}
+			h, err := r.hash(key)
+			if err != nil {
+				return nil, false, err
+			}
+			if !seen[h] {
+				seen[h] = true
+				return x, true, r.alloc(cellBytes)
+			}
+		}
+	}}, nil
+}
+
+func filterBatch(r *run, v value, p []value) (value, error) {
+	n, err := r.intArg("filter batch", p[0], 0)
+	if err != nil {
+		return nil, err
+	}
+	next, err := r.iterate(v)
+	if err != nil {
+		return nil, err
+	}
+	done := false
+	var ahead []value
+	return &gen{func() (value, bool, error) {
+		row := ahead
+		for ahead = nil; !done; {
+			x, ok, err := next()
+			if err != nil {
+				return nil, false, err
+			}
+			if !ok {
+				done = true
+				break
+			}
+			if err := r.alloc(cellBytes); err != nil {
+				return nil, false, err
+			}
+			if len(row) == n {
+				ahead = []value{x}
+				return &list{items: row}, true, nil
+			}
+			row = append(row, x)
+		}
+		if len(row) == 0 {
+			return nil, false, nil
+		}
+		if p[1] != missing && p[1] != nil && len(row) < n {
+			if err := r.cells(n - len(row)); err != nil {
+				return nil, false, err
+			}
+			for len(row) < n {
+				row = append(row, p[1])
+			}
+		}
+		return &list{items: row}, true, nil
+	}}, nil
+}
+
+func filterSlice(r *run, v value, p []value) (value, error) {
+	n, err := r.intArg("filter slice", p[0], 0)
+	if err != nil {
+		return nil, err
+	}
+	items, err := r.collect(v)
+	if err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, r.failf("filter slice: division by zero")
+	}
+	size, extra := len(items)/n, len(items)%n
+	return &gen{over(max(n, 0), func(i int) value {
+		lo := i*size + min(i, extra)
+		hi := lo + size
+		if i < extra {
+			hi++
+		}
+		row := items[lo:hi:hi]
+		if p[1] != missing && p[1] != nil && i >= extra {
+			row = append(row, p[1])
+		}
+		return &list{items: row}
+	})}, nil
+}
+
+// filterMap applies a filter, or looks up attribute=, lazily.
+func filterMap(r *run, v value, a args) (value, error) {
+	var f func(value) (value, error)
+	if len(a.pos) == 0 && slices.Contains(a.names, "attribute") {
+		p, err := r.params("filter map", a, 0, "attribute", "default")
+		if err != nil {
+			return nil, err
+		}
+		fallback := p[1]
+		if fallback == missing {
+			fallback = nil
+		}
+		if f, err = r.getter(p[0], fallback); err != nil {
+			return nil, err
+		}
+	} else {
+		if len(a.pos) == 0 {
+			return nil, r.failf("filter map: want the name of a filter, or attribute=")
+		}
+		name, err := r.textArg("filter map", a.pos[0])
+		if err != nil {
+			return nil, err
+		}
+		rest := args{pos: a.pos[1:], names: a.names, kw: a.kw}
+		f = func(x value) (value, error) {
+			if err := r.enter(); err != nil {
+				return nil, err
+			}
+			defer r.leave()
+			return r.filter(name.s, x, rest)
+		}
+	}
+	next, err := r.lazily(v)
+	if err != nil {
+		return nil, err
+	}
+	return &gen{func() (value, bool, error) {
+		x, ok, err := next()
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		y, err := f(x)
+		return y, err == nil, err
+	}}, nil
+}
+
+// lazily iterates over v from the first request on; what is false has no elements.
+func (r *run) lazily(v value) (iterator, error) {
+	if !truth(v) {
+		return over(0, nil), nil
+	}
+	return r.iterate(v)
+}
+
+// selected is select, reject, selectattr and rejectattr.
+func (r *run) selected(name string, v value, a args) (value, error) {
+	get := func(x value) (value, error) { return x, nil }
+	pos := a.pos
+	if strings.HasSuffix(name, "attr") {
+		if len(pos) == 0 {
+			return nil, r.failf("filter %s: want the name of an attribute", name)
+		}
+		var err error
+		if get, err = r.getter(pos[0], nil); err != nil {
+			return nil, err
+		}
+		pos = pos[1:]
+	}
+	ok := func(x value) (bool, error) { return truth(x), nil }
+	if len(pos) > 0 {
+		test, err := r.textArg("filter "+name, pos[0])
+		if err != nil {
+			return nil, err
+		}
+		rest := args{pos: pos[1:], names: a.names, kw: a.kw}
+		ok = func(x value) (bool, error) { return r.test(test.s, x, rest) }
+	}
+	next, err := r.lazily(v)
+	if err != nil {
+		return nil, err
+	}
+	keep := !strings.HasPrefix(name, "reject")
+	return &gen{func() (value, bool, error) {
+		for {
+			x, more, err := next()
+			if err != nil || !more {
+				return nil, false, err
+			}
+			y, err := get(x)
+			if err != nil {
+				return nil, false, err
+			}
+			yes, err := ok(y)
+			if err != nil {
+				return nil, false, err
+			}
+			if yes == keep {
+				return x, true, nil
+			}
+		}
+	}}, nil
+}
