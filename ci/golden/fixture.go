@@ -86,12 +86,12 @@ type E2E struct {
 
 // E2ERow is one text.
 type E2ERow struct {
-	Text         string  `json:"text"`
-	IDs          []int32 `json:"input_ids"`
-	MaxNewTokens int     `json:"max_new_tokens"`
-	OutputIDs    []int32 `json:"output_ids"`
-	OutputText   *string `json:"output_text"`
-	FillMask     *MaskResult
+	Text         string      `json:"text"`
+	IDs          []int32     `json:"input_ids"`
+	MaxNewTokens int         `json:"max_new_tokens"`
+	OutputIDs    []int32     `json:"output_ids"`
+	OutputText   *string     `json:"output_text"`
+	FillMask     *MaskResult `json:"fill_mask"`
 }
 
 // Read reads golden.json and opens golden.safetensors of a folder.

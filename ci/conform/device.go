@@ -1,0 +1,87 @@
+package main
+
+// The device and the arithmetic of a run.
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/godwit-ml/godwit"
+	"github.com/godwit-ml/godwit/ci/golden"
+	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// device is what models run on, and what runs what it does not support.
+type device struct {
+	name          string
+	dev, fallback runtime.Device
+}
+
+// openDevice opens a device by its name.
+func openDevice(name, dtype string) (*device, error) {
+	switch dtype {
+	case "f32", "fast": // exact arithmetic is the fastest there is so far
+	case "bf16", "f16":
+		return nil, fmt.Errorf("-dtype %s: no device of this build multiplies in it; f32 and fast are there", dtype)
+	default:
+		return nil, fmt.Errorf("-dtype %q is none of f32, fast, bf16, f16", dtype)
+	}
+	switch name {
+	case "auto", "cpu", "reference":
+		return &device{name: name, dev: cpu.NewReference(cpu.Config{})}, nil
+	}
+	text := fmt.Sprintf("-device %q: usable are auto, cpu, reference", name)
+	for _, d := range godwit.Devices() {
+		if base, _, _ := strings.Cut(name, ":"); d.Name == base && d.Reason != "" {
+			text += "; " + d.Name + ": " + d.Reason
+		}
+	}
+	return nil, errors.New(text)
+}
+
+func (d *device) close() error {
+	if d.fallback != nil {
+		return errors.Join(d.dev.Close(), d.fallback.Close())
+	}
+	return d.dev.Close()
+}
+
+// load loads a checkpoint on the device of the session.
+func (s *session) load(path, config string) (*golden.Model, error) {
+	return golden.Load(path, golden.Options{Device: s.device.dev, Fallback: s.device.fallback, Config: config})
+}
+
+// unload closes a model and keeps its counts of fallbacks.
+func (s *session) unload(m *golden.Model) {
+	for what, n := range m.Fallbacks() {
+		s.falls[what] += n
+	}
+	m.Close()
+}
+
+// operations are the names of a list by comma; "all" means all ten.
+func operations(list string) (map[string]bool, error) {
+	all := map[string]bool{}
+	for _, op := range []runtime.Op{
+		&runtime.Gather{}, &runtime.MatMul{}, &runtime.Norm{}, &runtime.Pointwise{}, &runtime.RoPE{},
+		&runtime.StoreKV{}, &runtime.CopyBlocks{}, &runtime.Attention{}, &runtime.TopK{}, &runtime.Combine{},
+	} {
+		all[op.Name()] = true
+	}
+	if list == "all" {
+		return all, nil
+	}
+	chosen := map[string]bool{}
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		if !all[name] {
+			return nil, fmt.Errorf("-no-fallback: there is no operation %q", name)
+		}
+		chosen[name] = true
+	}
+	return chosen, nil
+}
