@@ -110,7 +110,8 @@ func open(ctx context.Context, cp *checkpoint, cfg Config) (m *Model, err error)
 	m = &Model{cp: cp, cfg: cfg, ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(m.release(), err)
+			_ = m.release() // what is wrong with the model matters more
+			m = nil
 		}
 	}()
 	if err := ctx.Err(); err != nil {

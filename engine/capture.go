@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/godwit-ml/godwit/model"
-	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 )
 
@@ -46,7 +45,7 @@ type Recorder struct {
 
 	c       *Capture
 	in      model.Info
-	hook    nn.Capture
+	hook    model.Capture
 	buf     []float32
 	stream  *runtime.Stream
 	total   int // tokens of the prompt
@@ -58,7 +57,7 @@ type Recorder struct {
 // NewRecorder records a prompt of so many tokens, and what follows it.
 func NewRecorder(c *Capture, in model.Info, prompt int) *Recorder {
 	r := &Recorder{c: c, in: in, total: prompt}
-	r.hook = nn.Capture{Wants: func(layer int) bool { return slices.Contains(c.Layers, layer) }, Probs: r.probs}
+	r.hook = model.Capture{Wants: func(layer int) bool { return slices.Contains(c.Layers, layer) }, Probs: r.probs}
 	if c.Prompt || c.Hidden {
 		r.Prompt = &Rows{Queries: prompt, Keys: prompt}
 	}

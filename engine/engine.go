@@ -44,6 +44,7 @@ type Engine struct {
 
 	mu      sync.Mutex
 	waiting []task
+	running int
 	closed  bool
 	wake    chan struct{} // one slot: there is something new
 	stopped chan struct{}
@@ -97,6 +98,13 @@ func (e *Engine) Close() {
 	e.mu.Unlock()
 	e.nudge()
 	<-e.stopped
+}
+
+// Counts are the calls that run and those that wait, as of now.
+func (e *Engine) Counts() (running, waiting int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.running, len(e.waiting)
 }
 
 // Do runs fn on the engine's goroutine, between two steps of others: a forward
@@ -165,6 +173,7 @@ func (e *Engine) loop() {
 		e.mu.Lock()
 		closed := e.closed
 		active = append(active, e.admitted(closed)...)
+		e.running = len(active)
 		e.mu.Unlock()
 		if closed {
 			for _, t := range active {

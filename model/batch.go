@@ -23,10 +23,13 @@ type Batch struct {
 	Slots     []int32 // [T], decoders
 	Blocks    []int32 // [N, MaxBlocks], decoders
 	MaxBlocks int
-	Capture   *nn.Capture // nil: nothing is recorded
+	Capture   *Capture // nil: nothing is recorded
 
 	step nn.Step
 }
+
+// Capture receives attention distributions and hidden states while a batch runs.
+type Capture = nn.Capture
 
 // BatchError is a batch that cannot run: Field as in Batch.
 type BatchError struct {
