@@ -8,9 +8,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/godwit-ml/godwit/quant"
 	"github.com/godwit-ml/godwit/runtime"
@@ -27,12 +26,12 @@ func TestFileCutShort(t *testing.T) {
 	if err := file.Truncate(rows * cols * 4); err != nil {
 		t.Fatal(err)
 	}
-	mapped, err := unix.Mmap(int(file.Fd()), 0, rows*cols*4, unix.PROT_READ, unix.MAP_SHARED)
+	mapped, err := syscall.Mmap(int(file.Fd()), 0, rows*cols*4, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := unix.Munmap(mapped); err != nil {
+		if err := syscall.Munmap(mapped); err != nil {
 			t.Error(err)
 		}
 	}()
