@@ -44,7 +44,7 @@ func (c *checker) extent(operand string, t *Tensor) bool {
 		c.fail(operand, "%v: columns are no whole number of blocks of %d", *t, t.DType.BlockSize())
 	case t.Rows > 1 && t.StrideBytes() < t.RowBytes():
 		c.fail(operand, "%v: rows overlap", *t)
-	case t.Offset+t.Span() > t.Mem.Size:
+	case t.Span() > 0 && t.Offset+t.Span() > t.Mem.Size:
 		c.fail(operand, "%v: ends at byte %d of %d", *t, t.Offset+t.Span(), t.Mem.Size)
 	}
 	return c.err == nil

@@ -120,7 +120,11 @@ func (t Tensor) Bytes() []byte {
 	if t.Mem == nil || t.Mem.Bytes == nil {
 		return nil
 	}
-	return t.Mem.Bytes[t.Offset : t.Offset+t.Span()]
+	n := t.Span()
+	if n == 0 {
+		return t.Mem.Bytes[:0] // an empty view may begin beyond the end
+	}
+	return t.Mem.Bytes[t.Offset : t.Offset+n]
 }
 
 // F32s is the host's view of an F32 tensor: element (i,j) is at i*Stride+j.

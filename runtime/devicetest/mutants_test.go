@@ -211,7 +211,7 @@ var misruns = map[string]func(d runtime.Device, op runtime.Op) error{
 	"MatMul: changes X": func(d runtime.Device, op runtime.Op) error {
 		err := d.Run(op)
 		if o, ok := op.(*runtime.MatMul); ok {
-			*at(o.X, o.X.Rows-1, o.X.Cols-1) += 1
+			*at(o.X, o.X.Rows-1, o.X.Cols-1)++
 		}
 		return err
 	},

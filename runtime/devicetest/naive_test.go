@@ -224,7 +224,7 @@ func (d naive) matmul(o *runtime.MatMul) {
 			if e >= 0 {
 				v = d.element(o, dot, j, n)
 			}
-			if !o.Residual.IsZero() && !(e < 0 && d.is("none gives zeros")) {
+			if !o.Residual.IsZero() && (e >= 0 || !d.is("none gives zeros")) {
 				v += *at(o.Residual, r, j) * either(d.is("Alpha on the residual"), float32(or1(o.Alpha)), 1)
 			}
 			*at(o.Out, r, j) = v
@@ -412,13 +412,13 @@ func (d naive) score(o *runtime.Attention, n, row, position, j, h, kv int) float
 	}
 	scale := either(d.is("scale forgotten"), 1, float32(or1(o.Scale)))
 	s *= either(d.is("scale after the biases"), 1, scale)
-	cap := func() {
+	limit := func() {
 		if o.SoftCap != 0 && !d.is("soft-cap forgotten") {
 			s = o.SoftCap * tanh(s/o.SoftCap)
 		}
 	}
 	if !d.is("soft-cap after the biases") {
-		cap()
+		limit()
 	}
 	distance := j - position
 	if !o.Slopes.IsZero() {
@@ -435,7 +435,7 @@ func (d naive) score(o *runtime.Attention, n, row, position, j, h, kv int) float
 		s += d.relative(o, row, key, h, either(d.is("distance negated"), -distance, distance))
 	}
 	if d.is("soft-cap after the biases") {
-		cap()
+		limit()
 	}
 	return s * either(d.is("scale after the biases"), scale, 1)
 }
