@@ -20,7 +20,7 @@ func (s *session) needReal() error {
 	return nil
 }
 
-// config is the session as the public API takes it.
+// publicConfig is the session as the public API takes it.
 func (s *session) publicConfig() godwit.Config {
 	c := godwit.Config{Device: s.device.name}
 	if s.dtype == "f32" {
@@ -43,14 +43,25 @@ func runMiniLM(s *session, name string) (err error) {
 	if err := golden.ReadJSON(s.path("real", "minilm.json"), &want); err != nil {
 		return err
 	}
-	m, err := godwit.Open(s.ctx, filepath.Join(s.real, "minilm"), s.publicConfig())
+	dir := filepath.Join(s.real, "minilm")
+	m, err := godwit.Open(s.ctx, dir, s.publicConfig())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	req := godwit.EmbedRequest{Truncate: true}
+	tok, err := golden.Tokenizer(dir)
+	if err != nil {
+		return err
+	}
+	// The reference reads "[MASK]" in a text as the token; the API takes texts
+	// as plain, so it gets ids.
+	var req godwit.EmbedRequest
 	for _, row := range want.Rows {
-		req.Texts = append(req.Texts, row.Text)
+		e, err := tok.Encode(row.Text, tokenizer.Options{Special: true, Parse: true, Truncate: want.MaxLength})
+		if err != nil {
+			return err
+		}
+		req.Tokens = append(req.Tokens, e.IDs)
 	}
 	res, err := m.Embed(s.ctx, req)
 	if err != nil {
