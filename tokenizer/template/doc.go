@@ -25,5 +25,7 @@
 // filesizeformat, pprint, random, striptags, urlencode, urlize, wordwrap and
 // xmlattr, the functions lipsum and cycler, and str.encode, translate and
 // maketrans do not exist; an unknown filter or test is an error only when it is
-// reached; invalid UTF-8 becomes U+FFFD.
+// reached; invalid UTF-8 becomes U+FFFD. One quirk of jinja2's compiler is not
+// imitated: a loop that reads a variable of the caller which the template sets
+// further down sees it here, and finds it undefined there.
 package template

@@ -194,11 +194,7 @@ func filterIndent(r *run, v value, p []value) (value, error) {
 }
 
 func filterTruncate(r *run, v value, p []value) (value, error) {
-	s, err := r.textArg("filter truncate", v)
-	if err != nil {
-		return nil, err
-	}
-	length, err := r.intArg("filter truncate", p[0], 255)
+	limit, err := r.intArg("filter truncate", p[0], 255)
 	if err != nil {
 		return nil, err
 	}
@@ -212,15 +208,19 @@ func filterTruncate(r *run, v value, p []value) (value, error) {
 			return nil, err
 		}
 	}
-	keep := length - end.runes()
+	keep := limit - end.runes()
 	if keep < 0 || leeway < 0 {
 		return nil, r.failf("filter truncate: the length must be at least that of %q, the leeway at least 0", end.s)
 	}
-	if err := r.scan(len(s.s)); err != nil {
+	if n, ok := length(v); ok && n <= limit+leeway {
+		return v, nil
+	}
+	s, err := r.textArg("filter truncate", v)
+	if err != nil {
 		return nil, err
 	}
-	if s.runes() <= length+leeway {
-		return s, nil
+	if err := r.scan(len(s.s)); err != nil {
+		return nil, err
 	}
 	cut := s.slice(0, s.byteAt(keep))
 	if p[1] == missing || !truth(p[1]) {

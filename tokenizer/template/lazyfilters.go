@@ -38,6 +38,10 @@ func rawFilter(name string) func(r *run, v value, a args) (value, error) {
 }
 
 func filterUnique(r *run, v value, p []value) (value, error) {
+	return deferred(func() (iterator, error) { return r.unique(v, p) }), nil
+}
+
+func (r *run) unique(v value, p []value) (iterator, error) {
 	get, err := r.getter(p[1], nil)
 	if err != nil {
 		return nil, err
@@ -47,7 +51,7 @@ func filterUnique(r *run, v value, p []value) (value, error) {
 		return nil, err
 	}
 	seen := map[hashed]bool{}
-	return &gen{func() (value, bool, error) {
+	return func() (value, bool, error) {
 		for {
 			x, ok, err := next()
 			if err != nil || !ok {
@@ -69,10 +73,14 @@ func filterUnique(r *run, v value, p []value) (value, error) {
 				return x, true, r.alloc(cellBytes)
 			}
 		}
-	}}, nil
+	}, nil
 }
 
 func filterBatch(r *run, v value, p []value) (value, error) {
+	return deferred(func() (iterator, error) { return r.batch(v, p) }), nil
+}
+
+func (r *run) batch(v value, p []value) (iterator, error) {
 	n, err := r.intArg("filter batch", p[0], 0)
 	if err != nil {
 		return nil, err
@@ -83,7 +91,7 @@ func filterBatch(r *run, v value, p []value) (value, error) {
 	}
 	done := false
 	var ahead []value
-	return &gen{func() (value, bool, error) {
+	return func() (value, bool, error) {
 		row := ahead
 		for ahead = nil; !done; {
 			x, ok, err := next()
@@ -115,10 +123,14 @@ func filterBatch(r *run, v value, p []value) (value, error) {
 			}
 		}
 		return &list{items: row}, true, nil
-	}}, nil
+	}, nil
 }
 
 func filterSlice(r *run, v value, p []value) (value, error) {
+	return deferred(func() (iterator, error) { return r.slices(v, p) }), nil
+}
+
+func (r *run) slices(v value, p []value) (iterator, error) {
 	n, err := r.intArg("filter slice", p[0], 0)
 	if err != nil {
 		return nil, err
@@ -131,7 +143,7 @@ func filterSlice(r *run, v value, p []value) (value, error) {
 		return nil, r.failf("filter slice: division by zero")
 	}
 	size, extra := len(items)/n, len(items)%n
-	return &gen{over(max(n, 0), func(i int) value {
+	return over(max(n, 0), func(i int) value {
 		lo := i*size + min(i, extra)
 		hi := lo + size
 		if i < extra {
@@ -142,12 +154,51 @@ func filterSlice(r *run, v value, p []value) (value, error) {
 			row = append(row, p[1])
 		}
 		return &list{items: row}
-	})}, nil
+	}), nil
 }
 
-// filterMap applies a filter, or looks up attribute=, lazily.
+// deferred is a generator whose body, errors included, begins with the first
+// element that is asked for.
+func deferred(start func() (iterator, error)) *gen {
+	var next iterator
+	return &gen{func() (value, bool, error) {
+		if next == nil {
+			var err error
+			if next, err = start(); err != nil {
+				return nil, false, err
+			}
+		}
+		return next()
+	}}
+}
+
+// filterMap applies a filter, or looks up attribute=. What is false has no elements.
 func filterMap(r *run, v value, a args) (value, error) {
-	var f func(value) (value, error)
+	return deferred(func() (iterator, error) {
+		if !truth(v) {
+			return over(0, nil), nil
+		}
+		f, err := r.mapping(a)
+		if err != nil {
+			return nil, err
+		}
+		next, err := r.iterate(v)
+		if err != nil {
+			return nil, err
+		}
+		return func() (value, bool, error) {
+			x, ok, err := next()
+			if err != nil || !ok {
+				return nil, false, err
+			}
+			y, err := f(x)
+			return y, err == nil, err
+		}, nil
+	}), nil
+}
+
+// mapping is the function that the arguments of map describe.
+func (r *run) mapping(a args) (func(value) (value, error), error) {
 	if len(a.pos) == 0 && slices.Contains(a.names, "attribute") {
 		p, err := r.params("filter map", a, 0, "attribute", "default")
 		if err != nil {
@@ -157,50 +208,55 @@ func filterMap(r *run, v value, a args) (value, error) {
 		if fallback == missing {
 			fallback = nil
 		}
-		if f, err = r.getter(p[0], fallback); err != nil {
-			return nil, err
-		}
-	} else {
-		if len(a.pos) == 0 {
-			return nil, r.failf("filter map: want the name of a filter, or attribute=")
-		}
-		name, err := r.textArg("filter map", a.pos[0])
-		if err != nil {
-			return nil, err
-		}
-		rest := args{pos: a.pos[1:], names: a.names, kw: a.kw}
-		f = func(x value) (value, error) {
-			if err := r.enter(); err != nil {
-				return nil, err
-			}
-			defer r.leave()
-			return r.filter(name.s, x, rest)
-		}
+		return r.getter(p[0], fallback)
 	}
-	next, err := r.lazily(v)
+	if len(a.pos) == 0 {
+		return nil, r.failf("filter map: want the name of a filter, or attribute=")
+	}
+	name, err := r.textArg("filter map", a.pos[0])
 	if err != nil {
 		return nil, err
 	}
-	return &gen{func() (value, bool, error) {
-		x, ok, err := next()
-		if err != nil || !ok {
-			return nil, false, err
+	rest := args{pos: a.pos[1:], names: a.names, kw: a.kw}
+	return func(x value) (value, error) {
+		if err := r.enter(); err != nil {
+			return nil, err
 		}
-		y, err := f(x)
-		return y, err == nil, err
-	}}, nil
-}
-
-// lazily iterates over v from the first request on; what is false has no elements.
-func (r *run) lazily(v value) (iterator, error) {
-	if !truth(v) {
-		return over(0, nil), nil
-	}
-	return r.iterate(v)
+		defer r.leave()
+		return r.filter(name.s, x, rest)
+	}, nil
 }
 
 // selected is select, reject, selectattr and rejectattr.
 func (r *run) selected(name string, v value, a args) (value, error) {
+	return deferred(func() (iterator, error) {
+		if !truth(v) {
+			return over(0, nil), nil
+		}
+		keep, err := r.selection(name, a)
+		if err != nil {
+			return nil, err
+		}
+		next, err := r.iterate(v)
+		if err != nil {
+			return nil, err
+		}
+		return func() (value, bool, error) {
+			for {
+				x, more, err := next()
+				if err != nil || !more {
+					return nil, false, err
+				}
+				if yes, err := keep(x); err != nil || yes {
+					return x, err == nil, err
+				}
+			}
+		}, nil
+	}), nil
+}
+
+// selection is the condition that the arguments of select and its kin describe.
+func (r *run) selection(name string, a args) (func(value) (bool, error), error) {
 	get := func(x value) (value, error) { return x, nil }
 	pos := a.pos
 	if strings.HasSuffix(name, "attr") {
@@ -222,28 +278,13 @@ func (r *run) selected(name string, v value, a args) (value, error) {
 		rest := args{pos: pos[1:], names: a.names, kw: a.kw}
 		ok = func(x value) (bool, error) { return r.test(test.s, x, rest) }
 	}
-	next, err := r.lazily(v)
-	if err != nil {
-		return nil, err
-	}
 	keep := !strings.HasPrefix(name, "reject")
-	return &gen{func() (value, bool, error) {
-		for {
-			x, more, err := next()
-			if err != nil || !more {
-				return nil, false, err
-			}
-			y, err := get(x)
-			if err != nil {
-				return nil, false, err
-			}
-			yes, err := ok(y)
-			if err != nil {
-				return nil, false, err
-			}
-			if yes == keep {
-				return x, true, nil
-			}
+	return func(x value) (bool, error) {
+		y, err := get(x)
+		if err != nil {
+			return false, err
 		}
-	}}, nil
+		yes, err := ok(y)
+		return yes == keep, err
+	}, nil
 }

@@ -49,13 +49,15 @@ func listFilter(name string) (f filterFunc, names []string, need int) {
 		return filterReverse, nil, 0
 	case "items":
 		return func(r *run, v value, _ []value) (value, error) {
-			switch d := v.(type) {
-			case *undefined:
-				return &gen{over(0, nil)}, nil
-			case *dict:
-				return &gen{over(len(d.keys), (&view{d: d, kind: "items"}).item)}, nil
-			}
-			return nil, r.failf("filter items: want a mapping, not %s", typeName(v))
+			return deferred(func() (iterator, error) {
+				switch d := v.(type) {
+				case *undefined:
+					return over(0, nil), nil
+				case *dict:
+					return over(len(d.keys), (&view{d: d, kind: "items"}).item), nil
+				}
+				return nil, r.failf("filter items: want a mapping, not %s", typeName(v))
+			}), nil
 		}, nil, 0
 	case "dictsort":
 		return filterDictSort, []string{"case_sensitive", "by", "reverse"}, 0

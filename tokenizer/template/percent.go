@@ -32,8 +32,9 @@ func (r *run) percent(s *str, v value) (value, error) {
 		at = n
 	}
 	b.str(s.slice(at, len(s.s)))
-	_, mapping := v.(*dict)
-	if _, isList := v.(*list); isList {
+	mapping := false // what Python takes for one need not be used
+	switch v.(type) {
+	case *dict, *list, *rng, *undefined:
 		mapping = true
 	}
 	if f.tuple && f.used < len(f.items) || !f.tuple && f.used == 0 && !mapping {
