@@ -399,6 +399,15 @@ func TestBeamByHand(t *testing.T) {
 		got, _ = script(t, c, nil, first, second, third)
 		checkHypotheses(t, got, Hypothesis{[]int32{2, 1, 0}, ln(0.29*0.8*0.99) / 3, true}, a)
 	})
+	t.Run("with a negative length penalty the present length is the best", func(t *testing.T) {
+		c := plainBeam(2, 10, 0)
+		c.Early, c.LengthPenalty = EarlyNever, -1
+		got, _ := script(t, c, nil, // 2 ln 0.15 is above 2 ln 0.147: a third step; 10 ln 0.15 is not
+			[][]float64{{0.5, 0.3, 0.2}},
+			[][]float64{{0.49, 0.5, 0.01}, {0.34, 0.33, 0.33}},
+			[][]float64{{0.98, 0.01, 0.01}, {0.98, 0.01, 0.01}})
+		checkHypotheses(t, got, Hypothesis{[]int32{0}, ln(0.5), true}, Hypothesis{[]int32{1, 0}, 2 * ln(0.3*0.49), true})
+	})
 	t.Run("a running beam as good as the worst answer ends it", func(t *testing.T) {
 		got, _ := script(t, plainBeam(1, 5, 0), nil, [][]float64{{0.5, 0.5}})
 		checkHypotheses(t, got, Hypothesis{[]int32{0}, ln(0.5), true})
