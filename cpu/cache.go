@@ -21,12 +21,17 @@ type storeKV struct {
 // cacheRows is a cache tensor.
 type cacheRows struct {
 	dtype     runtime.DType
+	f32       []float32 // if dtype is F32
 	bytes     []byte
 	cols, row int // elements and bytes of a row
 }
 
 func cacheOf(t *runtime.Tensor) cacheRows {
-	return cacheRows{t.DType, t.Bytes(), t.Cols, int(t.RowBytes())}
+	c := cacheRows{dtype: t.DType, bytes: t.Bytes(), cols: t.Cols, row: int(t.RowBytes())}
+	if t.DType == runtime.F32 {
+		c.f32 = t.F32s()
+	}
+	return c
 }
 
 func (j *storeKV) run(p *pool, o *runtime.StoreKV) error {
@@ -52,6 +57,10 @@ func (j *storeKV) task(_ *worker, i int) {
 // infinity in it, becomes NaN as a whole: it spoils its own sequence and no
 // other.
 func (c *cacheRows) store(i int, x []float32) {
+	if c.f32 != nil {
+		copy(c.f32[i*c.cols:], x)
+		return
+	}
 	dst := c.bytes[i*c.row:][:c.row]
 	if quant.Encode(dst, x, c.dtype) == nil {
 		return
@@ -70,6 +79,10 @@ func (c *cacheRows) store(i int, x []float32) {
 // load decodes elements from … from+len(dst) of row i, by way of scratch where
 // they do not lie on block edges.
 func (c *cacheRows) load(dst []float32, i, from int, scratch *[]float32) {
+	if c.f32 != nil {
+		copy(dst, c.f32[i*c.cols+from:])
+		return
+	}
 	block, size := c.dtype.BlockSize(), c.dtype.TypeSize()
 	first, last := from/block, (from+len(dst)+block-1)/block
 	src := c.bytes[i*c.row:][first*size : last*size]

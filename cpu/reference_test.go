@@ -35,8 +35,9 @@ func random(t testing.TB, d *Reference, seed uint64, rows, cols int) runtime.Ten
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	out := empty(t, d, rows, cols)
-	for i := range out.F32s() {
-		out.F32s()[i] = float32(r.NormFloat64())
+	v := out.F32s()
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
 	}
 	return out
 }
@@ -317,22 +318,113 @@ func TestClosed(t *testing.T) {
 	}
 }
 
-func BenchmarkProduct(b *testing.B) {
-	d := open(b, 0)
-	for _, c := range []struct {
-		name    string
-		m, n, k int
-	}{
-		{"decode-576x576", 1, 576, 576}, {"decode-1536x576", 1, 1536, 576}, {"decode-576x1536", 1, 576, 1536},
-		{"decode-head-49152x576", 1, 49152, 576}, {"8x1536x576", 8, 1536, 576}, {"64x1536x576", 64, 1536, 576}, {"64x576x1536", 64, 576, 1536}, {"512x1536x384", 512, 1536, 384},
+// TestNothingToDo: no tokens, no sequences, no inner dimension.
+func TestNothingToDo(t *testing.T) {
+	d := open(t, 2)
+	x, none := empty(t, d, 0, 8), ints(t, d)
+	cache := empty(t, d, 16, 8)
+	for _, op := range []runtime.Op{
+		&runtime.Gather{Out: x, Table: cache, IDs: none},
+		&runtime.MatMul{Out: x, X: empty(t, d, 0, 8), W: random(t, d, 1, 8, 8)},
+		&runtime.MatMul{Out: x, X: empty(t, d, 0, 8), W: random(t, d, 1, 24, 8), Pick: none},
+		&runtime.Norm{Out: x, X: x},
+		&runtime.Pointwise{Out: x, X: x},
+		&runtime.RoPE{X: x, Cos: cache.ColRange(0, 2), Sin: cache.ColRange(2, 4), Rows: none, HeadDim: 4},
+		&runtime.StoreKV{K: x, V: x, CacheK: cache, CacheV: cache, Slots: none, KVHeads: 2, BlockSize: 4},
+		&runtime.CopyBlocks{Cache: cache, Src: none, Dst: none, BlockSize: 4},
+		&runtime.Attention{Out: x, Q: empty(t, d, 0, 8), K: cache, V: cache, Heads: 2, KVHeads: 2, QStarts: ints(t, d, 0), KLens: none, KStarts: none},
+		&runtime.TopK{Values: x, IDs: none, X: x},
+		&runtime.Combine{Out: x, X: empty(t, d, 0, 8), Weights: empty(t, d, 0, 2)},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			x, w, out := random(b, d, 1, c.m, c.k), random(b, d, 2, c.n, c.k), empty(b, d, c.m, c.n)
-			op := &runtime.MatMul{Out: out, X: x, W: w}
-			for b.Loop() {
-				run(b, d, op)
+		run(t, d, op)
+	}
+	bias, out := random(t, d, 2, 1, 6), empty(t, d, 70, 6)
+	run(t, d, &runtime.MatMul{Out: out, X: empty(t, d, 70, 0), W: empty(t, d, 6, 0), Bias: bias})
+	if !slices.Equal(out.F32Row(69), bias.F32s()) {
+		t.Error("a product over nothing is not the bias")
+	}
+	if _, err := d.Load(runtime.HostTensor(quant.F16, 0, 8, nil), runtime.UseProduct); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(d.Upload(x, nil), d.Download(nil, x)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNaNInQ80 spoils the block it is in and no other slot.
+func TestNaNInQ80(t *testing.T) {
+	d := open(t, 1)
+	m, err := d.Alloc(2 * 2 * 34)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache := runtime.Tensor{Mem: m, DType: quant.Q8_0, Rows: 2, Cols: 64, Stride: 2}
+	x := random(t, d, 1, 2, 64)
+	x.F32Row(0)[40] = float32(math.Inf(1))
+	run(t, d, &runtime.StoreKV{K: x, V: x, CacheK: cache, CacheV: cache, Slots: ints(t, d, 1, 0), KVHeads: 1, BlockSize: 2})
+	for slot := range 2 {
+		got := cache.RowRange(slot, slot+1).Float().F32s()
+		for i, v := range got {
+			want := x.F32Row(1 - slot)[i]
+			if spoiled := slot == 1 && i >= 32; spoiled != (v != v) || !spoiled && math.Abs(float64(v-want)) > 0.02 {
+				t.Fatalf("slot %d, element %d: %v, stored %v", slot, i, v, want)
 			}
-			b.ReportMetric(2*float64(c.m)*float64(c.n)*float64(c.k)*float64(b.N)/1e9/b.Elapsed().Seconds(), "GFLOP/s")
-		})
+		}
+	}
+}
+
+// TestCopiesOfWrongSize are errors, and so are copies of freed memory.
+func TestCopiesOfWrongSize(t *testing.T) {
+	d := open(t, 1)
+	x := empty(t, d, 2, 3)
+	for _, n := range []int{0, 23, 25} {
+		if d.Upload(x, make([]byte, n)) == nil || d.Download(make([]byte, n), x) == nil {
+			t.Errorf("a copy of %d bytes for 24 passed", n)
+		}
+	}
+	if _, err := d.Alloc(-1); err == nil {
+		t.Error("less than nothing was allocated")
+	}
+	d.Free(x.Mem)
+	d.Free(nil)
+	if d.Upload(x, make([]byte, 24)) == nil {
+		t.Error("freed memory was written")
+	}
+}
+
+// panicking is a job whose last task panics.
+type panicking struct{ tasks int }
+
+func (j panicking) task(_ *worker, i int) {
+	if i == j.tasks-1 {
+		panic("a bug")
+	}
+}
+
+// TestPanicReachesTheCaller: a bug in a task is a panic of Run's goroutine,
+// which a caller may recover from, and the workers go on.
+func TestPanicReachesTheCaller(t *testing.T) {
+	d := open(t, 3)
+	for range 3 {
+		func() {
+			defer func() {
+				if s, _ := recover().(string); !strings.Contains(s, "a bug") || !strings.Contains(s, "panicking") {
+					t.Errorf("recovered %q", s)
+				}
+			}()
+			_ = d.pool.run(panicking{50}, 50, 1e9)
+			t.Error("no panic")
+		}()
+	}
+	x := random(t, d, 1, 300, 100)
+	run(t, d, &runtime.Norm{Out: x, X: x})
+}
+
+// TestPiecesStayOnTheirGoroutine: gonum starts goroutines for four blocks or
+// more of 64×64, which no fault handler of ours would cover.
+func TestPiecesStayOnTheirGoroutine(t *testing.T) {
+	const block = 64
+	if (tileRows+block-1)/block*((gemmCols+block-1)/block) >= 4 {
+		t.Errorf("tiles of %d×%d", tileRows, gemmCols)
 	}
 }

@@ -54,6 +54,9 @@ func attentionScenes() []scene {
 		{name: "cross attention, more queries than keys", heads: 2, kv: 2, d: 6, seqs: []sequence{{20, 5}, {1, 9}, {3, 1}}, left: all, right: all},
 		{name: "queries without keys", heads: 2, kv: 1, d: 6, seqs: []sequence{{3, 0}, {2, 4}, {6, 3}}, left: all},
 		{name: "more than a tile", heads: 2, kv: 1, d: 10, seqs: []sequence{{130, 300}, {1, 300}}, left: all, scale: 0.3},
+		{name: "heads of 80", heads: 3, kv: 1, d: 80, seqs: mixed, left: all, scale: 0.1},
+		{name: "heads of 128", heads: 4, kv: 2, d: 128, seqs: mixed, left: all, scale: 0.09, probs: true},
+		{name: "heads of 256, values of 64", heads: 2, kv: 1, d: 256, dv: 64, seqs: []sequence{{9, 9}, {1, 66}}, left: all, scale: 0.06},
 		{name: "itself alone", heads: 2, kv: 2, d: 4, seqs: []sequence{{6, 6}, {2, 9}}},
 		{name: "window of 8", heads: 2, kv: 2, d: 6, seqs: mixed, left: 7, scale: 0.4, probs: true},
 		{name: "window of 16", heads: 2, kv: 1, d: 6, seqs: []sequence{{40, 40}, {1, 16}, {1, 17}, {1, 33}, {3, 34}}, left: 15, scale: 0.4},
@@ -128,11 +131,14 @@ func attentionRows() []Row {
 	for _, s := range append(attentionScenes(), contiguousScenes()...) {
 		rows = append(rows, s.row())
 	}
-	// Every scene that may, over blocks; block sizes go round.
+	// Every scene that may, over blocks: of the usual size, and of odd ones that
+	// go round.
 	for i, s := range attentionScenes() {
-		s.block = []int{16, 5, 1}[i%3]
-		s.name += fmt.Sprintf(", blocks of %d", s.block)
-		rows = append(rows, s.row())
+		name := s.name
+		for _, block := range []int{16, []int{5, 1, 3}[i%3]} {
+			s.block, s.name = block, fmt.Sprintf("%s, blocks of %d", name, block)
+			rows = append(rows, s.row())
+		}
 	}
 	return rows
 }
