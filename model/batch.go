@@ -25,6 +25,11 @@ type Batch struct {
 	MaxBlocks int
 	Capture   *Capture // nil: nothing is recorded
 
+	// Encoder-decoders, their decoder's batches: where each sequence's source lies.
+	Sources      []int32 // [N]: tokens of the source
+	SourceBlocks []int32 // [N, MaxSource]
+	MaxSource    int
+
 	step nn.Step
 }
 
@@ -51,6 +56,7 @@ func (b *Batch) Reset() {
 	b.IDs, b.Types, b.Positions = b.IDs[:0], b.Types[:0], b.Positions[:0]
 	b.QStarts, b.KLens = b.QStarts[:0], b.KLens[:0]
 	b.Slots, b.Blocks, b.MaxBlocks = b.Slots[:0], b.Blocks[:0], 0
+	b.Sources, b.SourceBlocks, b.MaxSource = b.Sources[:0], b.SourceBlocks[:0], 0
 	b.Capture = nil
 }
 
@@ -101,29 +107,37 @@ func (b *Batch) AddDecoder(ids []int32, past int, table []int32, blockSize int) 
 		b.Positions = append(b.Positions, int32(p))
 		b.Slots = append(b.Slots, table[p/blockSize]*int32(blockSize)+int32(p%blockSize))
 	}
-	b.addTable(table)
+	b.Blocks, b.MaxBlocks = addTable(b.Blocks, len(b.KLens), b.MaxBlocks, table)
 	b.end(past + len(ids))
 	return nil
 }
 
-// addTable appends a row to the block tables, widening the others as needed.
-func (b *Batch) addTable(table []int32) {
-	if len(table) > b.MaxBlocks {
-		n := len(b.KLens)
-		for range n * (len(table) - b.MaxBlocks) {
-			b.Blocks = append(b.Blocks, 0)
+// SetSource says where the source of the sequence added last lies: its tokens,
+// and the blocks of their keys and values.
+func (b *Batch) SetSource(tokens int, table []int32) {
+	b.SourceBlocks, b.MaxSource = addTable(b.SourceBlocks, len(b.Sources), b.MaxSource, table)
+	b.Sources = append(b.Sources, int32(tokens))
+}
+
+// addTable appends a row to n block tables of a width, widening the others as
+// needed.
+func addTable(tables []int32, n, width int, table []int32) ([]int32, int) {
+	if len(table) > width {
+		for range n * (len(table) - width) {
+			tables = append(tables, 0)
 		}
 		for i := n - 1; i >= 0; i-- {
-			row := b.Blocks[i*len(table):][:len(table)]
-			copy(row, b.Blocks[i*b.MaxBlocks:][:b.MaxBlocks])
-			clear(row[b.MaxBlocks:])
+			row := tables[i*len(table):][:len(table)]
+			copy(row, tables[i*width:][:width])
+			clear(row[width:])
 		}
-		b.MaxBlocks = len(table)
+		width = len(table)
 	}
-	b.Blocks = append(b.Blocks, table...)
-	for range b.MaxBlocks - len(table) {
-		b.Blocks = append(b.Blocks, 0)
+	tables = append(tables, table...)
+	for range width - len(table) {
+		tables = append(tables, 0)
 	}
+	return tables, width
 }
 
 func (b *Batch) begin() {
@@ -150,7 +164,7 @@ func (b *Batch) Check(in Info, c *Cache) error {
 		return &BatchError{"Positions", -1, fmt.Sprintf("%d for %d tokens", len(b.Positions), t)}
 	case len(b.Types) != 0 && len(b.Types) != t:
 		return &BatchError{"Types", -1, fmt.Sprintf("%d for %d tokens", len(b.Types), t)}
-	case (in.Kind == Decoder) != (len(b.Slots) == t):
+	case b.paged(in) != (len(b.Slots) == t):
 		return &BatchError{"Slots", -1, fmt.Sprintf("%d for %d tokens of a %s", len(b.Slots), t, in.Kind)}
 	}
 	for _, v := range []struct {
@@ -166,36 +180,59 @@ func (b *Batch) Check(in Info, c *Cache) error {
 	}
 	for i := range n {
 		q := b.QStarts[i+1] - b.QStarts[i]
-		if q <= 0 || b.KLens[i] < q || in.Kind != Decoder && b.KLens[i] != q {
+		if q <= 0 || b.KLens[i] < q || !b.paged(in) && b.KLens[i] != q {
 			return &BatchError{"KLens", i, fmt.Sprintf("%d keys for %d new tokens", b.KLens[i], q)}
 		}
 	}
-	if in.Kind == Decoder {
-		return b.checkCache(c)
+	if !b.paged(in) {
+		return nil
 	}
-	return nil
-}
-
-func (b *Batch) checkCache(c *Cache) error {
 	if c == nil {
 		return &BatchError{"Slots", -1, "a decoder needs a cache"}
 	}
-	if len(b.Blocks) != len(b.KLens)*b.MaxBlocks {
-		return &BatchError{"Blocks", -1, fmt.Sprintf("%d for %d sequences of %d", len(b.Blocks), len(b.KLens), b.MaxBlocks)}
+	if err := b.checkSlots(c); err != nil {
+		return err
 	}
+	if err := c.checkTables("Blocks", "KLens", b.Blocks, b.MaxBlocks, b.KLens); err != nil {
+		return err
+	}
+	if in.Kind != Seq2Seq {
+		return nil
+	}
+	if len(b.Sources) != n {
+		return &BatchError{"Sources", -1, fmt.Sprintf("%d for %d sequences", len(b.Sources), n)}
+	}
+	return c.checkTables("SourceBlocks", "Sources", b.SourceBlocks, b.MaxSource, b.Sources)
+}
+
+// paged reports whether keys and values go through the cache: those of decoders
+// do, and of an encoder-decoder the decoder's, which have slots.
+func (b *Batch) paged(in Info) bool {
+	return in.Kind == Decoder || in.Kind == Seq2Seq && len(b.Slots) > 0
+}
+
+func (b *Batch) checkSlots(c *Cache) error {
 	for i, x := range b.Slots {
 		if x < -1 || int(x) >= c.Blocks*c.BlockSize {
 			return &BatchError{"Slots", i, fmt.Sprintf("%d is not in [-1, %d)", x, c.Blocks*c.BlockSize)}
 		}
 	}
-	for i, x := range b.Blocks {
+	return nil
+}
+
+// checkTables checks block tables of a width, and that they hold lens tokens.
+func (c *Cache) checkTables(field, lenField string, tables []int32, width int, lens []int32) error {
+	if len(tables) != len(lens)*width {
+		return &BatchError{field, -1, fmt.Sprintf("%d for %d sequences of %d", len(tables), len(lens), width)}
+	}
+	for i, x := range tables {
 		if x < 0 || int(x) >= c.Blocks {
-			return &BatchError{"Blocks", i, fmt.Sprintf("%d is not in [0, %d)", x, c.Blocks)}
+			return &BatchError{field, i, fmt.Sprintf("%d is not in [0, %d)", x, c.Blocks)}
 		}
 	}
-	for i, k := range b.KLens {
-		if int(k) > b.MaxBlocks*c.BlockSize {
-			return &BatchError{"KLens", i, fmt.Sprintf("%d keys in %d blocks of %d", k, b.MaxBlocks, c.BlockSize)}
+	for i, k := range lens {
+		if k <= 0 || int(k) > width*c.BlockSize {
+			return &BatchError{lenField, i, fmt.Sprintf("%d keys in %d blocks of %d", k, width, c.BlockSize)}
 		}
 	}
 	return nil
@@ -220,6 +257,12 @@ func (b *Batch) upload(s *runtime.Stream, c *Cache) (st *nn.Step, ids, types run
 	if c != nil && len(b.Slots) > 0 {
 		st.Slots, st.Blocks, st.BlockSize = put(b.Slots, 1, t), put(b.Blocks, n, b.MaxBlocks), c.BlockSize
 		st.CacheK, st.CacheV = c.K, c.V
+		if len(b.Sources) > 0 {
+			st.SourceLens, st.SourceBlocks = put(b.Sources, 1, n), put(b.SourceBlocks, n, b.MaxSource)
+			for _, k := range b.Sources {
+				st.MaxSource = max(st.MaxSource, int(k))
+			}
+		}
 	} else {
 		st.KStarts = put(b.QStarts[:n], 1, n)
 	}

@@ -1,6 +1,6 @@
 package nn
 
-// Self-attention: projections, rotation, cache, and the attention itself.
+// Attention layers: projections, rotation, cache, and the attention itself.
 
 import "github.com/godwit-ml/godwit/runtime"
 
@@ -10,9 +10,10 @@ type Attention struct {
 	Out            Linear // [T, Heads·HeadDim] → [T, D]
 	Heads, KVHeads int
 	HeadDim        int
-	Scale          float32 // of the scores, usually 1/√HeadDim
-	Left, Right    int     // keys seen before and after a token; runtime.Unlimited: all
-	Rotary         *Rotary // nil: no rotation
+	Scale          float32   // of the scores, usually 1/√HeadDim
+	Left, Right    int       // keys seen before and after a token; runtime.Unlimited: all
+	Rotary         *Rotary   // nil: no rotation
+	Relative       *Relative // nil: no bias by distance
 }
 
 // Apply computes x += Out(attention(h)) for layer of the step. h [T, D] is x,
@@ -38,7 +39,9 @@ func (a *Attention) ApplyTo(st *Step, layer int, out, residual, h runtime.Tensor
 		Out: mix, Q: q, K: k, V: v, Heads: a.Heads, KVHeads: a.KVHeads, Scale: a.Scale,
 		QStarts: st.QStarts, KLens: st.KLens, MaxQ: st.MaxQ, MaxK: st.MaxK,
 		Left: a.Left, Right: a.Right,
-		Probs: st.probs(layer, a.Heads),
+	}
+	if a.Relative != nil {
+		op.RelIndex, op.RelBias = a.Relative.Index, a.Relative.Bias
 	}
 	if st.Slots.IsZero() {
 		op.KStarts = st.KStarts
@@ -46,7 +49,41 @@ func (a *Attention) ApplyTo(st *Step, layer int, out, residual, h runtime.Tensor
 		op.K, op.V, op.Blocks, op.BlockSize = st.CacheK[layer], st.CacheV[layer], st.Blocks, st.BlockSize
 		s.StoreKV(runtime.StoreKV{K: k, V: v, CacheK: op.K, CacheV: op.V, Slots: st.Slots, KVHeads: a.KVHeads, BlockSize: st.BlockSize})
 	}
-	s.Attention(op)
-	st.captured(layer, op.Probs)
+	st.attend(op, st.self(), layer)
 	a.Out.Apply(s, out, mix, Epilogue{Residual: residual})
+}
+
+// CrossAttention is a decoder's multi-head attention to its source, the
+// encoder's hidden states. Keys and values of a source are stored once and read
+// in every step.
+type CrossAttention struct {
+	Q, Out Linear // [T, D] → [T, Heads·HeadDim], and back
+	KV     Linear // [S, D] → k | v, of the encoder's hidden states
+	Heads  int
+	Scale  float32 // of the scores
+}
+
+// Store writes the keys and values of sources, hidden [S, D] laid end to end, to
+// slots [S] of the caches of layer.
+func (a *CrossAttention) Store(s *runtime.Stream, cacheK, cacheV, hidden, slots runtime.Tensor, blockSize int) {
+	defer s.Release(s.Mark())
+	n := a.Q.Out
+	kv := s.Scratch(hidden.Rows, 2*n)
+	a.KV.Apply(s, kv, hidden, Epilogue{})
+	s.StoreKV(runtime.StoreKV{K: kv.ColRange(0, n), V: kv.ColRange(n, 2*n), CacheK: cacheK, CacheV: cacheV,
+		Slots: slots, KVHeads: a.Heads, BlockSize: blockSize})
+}
+
+// Apply computes x += Out(attention(h to the source)); x is the residual stream.
+func (a *CrossAttention) Apply(st *Step, layer int, x, h runtime.Tensor) {
+	s := st.S
+	defer s.Release(s.Mark())
+	q, mix := s.Scratch(st.Tokens, a.Q.Out), s.Scratch(st.Tokens, a.Q.Out)
+	a.Q.Apply(s, q, h, Epilogue{})
+	st.attend(runtime.Attention{
+		Out: mix, Q: q, K: st.CacheK[layer], V: st.CacheV[layer], Heads: a.Heads, KVHeads: a.Heads, Scale: a.Scale,
+		QStarts: st.QStarts, KLens: st.SourceLens, Blocks: st.SourceBlocks, BlockSize: st.BlockSize,
+		MaxQ: st.MaxQ, MaxK: st.MaxSource, Left: runtime.Unlimited, Right: runtime.Unlimited,
+	}, st.cross(), layer)
+	a.Out.Apply(s, x, mix, Epilogue{Residual: x})
 }

@@ -21,6 +21,12 @@ type Step struct {
 	CacheK    []runtime.Tensor // a layer, paged keys
 	CacheV    []runtime.Tensor
 	Capture   *Capture // nil: nothing is recorded
+
+	// Encoder-decoders: the source of each sequence, whose keys and values lie
+	// in blocks of their own of the same caches.
+	SourceLens   runtime.Tensor // [N]
+	SourceBlocks runtime.Tensor // [N, blocks]
+	MaxSource    int            // most keys of a source
 }
 
 // Capture receives what a forward pass computes on its way, as it computes it:
@@ -36,6 +42,8 @@ type Capture struct {
 	// Probs receives the distributions of a layer, [T, Heads·maxK]: element
 	// (t, h·maxK+j) is the weight of key j of the sequence of token t.
 	Probs func(layer int, probs runtime.Tensor, maxK int)
+	// Cross is Probs for the attention of a decoder to its source.
+	Cross func(layer int, probs runtime.Tensor, maxK int)
 
 	zeros []float32
 }
@@ -47,22 +55,41 @@ func (st *Step) Hidden(layer int, x runtime.Tensor) {
 	}
 }
 
-// probs is a zeroed tensor for the distributions of a layer; absent unless wanted.
-func (st *Step) probs(layer, heads int) runtime.Tensor {
-	c := st.Capture
-	if c == nil || c.Probs == nil || c.Wants != nil && !c.Wants(layer) {
+// probs is a zeroed tensor for the distributions of a layer over maxK keys;
+// absent unless to is there and wants the layer.
+func (st *Step) probs(to func(int, runtime.Tensor, int), layer, heads, maxK int) runtime.Tensor {
+	if to == nil || st.Capture.Wants != nil && !st.Capture.Wants(layer) {
 		return runtime.Tensor{}
 	}
-	t := st.S.Scratch(st.Tokens, heads*st.MaxK)
-	if n := st.Tokens * heads * st.MaxK; len(c.zeros) < n {
+	c := st.Capture
+	t := st.S.Scratch(st.Tokens, heads*maxK)
+	if n := st.Tokens * heads * maxK; len(c.zeros) < n {
 		c.zeros = make([]float32, n)
 	}
 	st.S.UploadF32(t, c.zeros[:t.Rows*t.Cols])
 	return t
 }
 
-func (st *Step) captured(layer int, probs runtime.Tensor) {
-	if !probs.IsZero() && st.S.Err() == nil {
-		st.Capture.Probs(layer, probs, st.MaxK)
+// self and cross are where distributions go; nil: nowhere.
+func (st *Step) self() func(int, runtime.Tensor, int) {
+	if st.Capture == nil {
+		return nil
+	}
+	return st.Capture.Probs
+}
+
+func (st *Step) cross() func(int, runtime.Tensor, int) {
+	if st.Capture == nil {
+		return nil
+	}
+	return st.Capture.Cross
+}
+
+// attend runs an attention operation and hands its distributions on.
+func (st *Step) attend(op runtime.Attention, to func(int, runtime.Tensor, int), layer int) {
+	op.Probs = st.probs(to, layer, op.Heads, op.MaxK)
+	st.S.Attention(op)
+	if !op.Probs.IsZero() && st.S.Err() == nil {
+		to(layer, op.Probs, op.MaxK)
 	}
 }
