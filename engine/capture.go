@@ -22,7 +22,22 @@ type Capture struct {
 type Rows struct {
 	Queries, Keys int
 	Weights       []float32     // [layer][head][query][key], layers and heads as Capture lists them
+	Sources       int           // of a decoder's attention to its source: tokens of the source
+	Cross         []float32     // [layer][head][query][source]
 	Hidden        [][][]float32 // [layer][query][feature]; layer 0: embeddings
+}
+
+// encoder is the capture of the encoder that goes with a decoder's: the layers
+// that it has, too.
+func (c *Capture) encoder(in model.Info) *Capture {
+	e := *c
+	e.Layers = nil
+	for _, l := range c.Layers {
+		if l < in.EncoderLayers {
+			e.Layers = append(e.Layers, l)
+		}
+	}
+	return &e
 }
 
 // Bytes is the size of what a capture of so many tokens holds.
@@ -52,12 +67,13 @@ type Recorder struct {
 	from    int // position of the first new token
 	queries int // new tokens
 	keys    int
+	sources int // tokens of the source
 }
 
 // NewRecorder records a prompt of so many tokens, and what follows it.
 func NewRecorder(c *Capture, in model.Info, prompt int) *Recorder {
 	r := &Recorder{c: c, in: in, total: prompt}
-	r.hook = model.Capture{Wants: func(layer int) bool { return slices.Contains(c.Layers, layer) }, Probs: r.probs}
+	r.hook = model.Capture{Wants: func(layer int) bool { return slices.Contains(c.Layers, layer) }, Probs: r.probs, Cross: r.cross}
 	if c.Prompt || c.Hidden {
 		r.Prompt = &Rows{Queries: prompt, Keys: prompt}
 	}
@@ -75,7 +91,15 @@ func NewRecorder(c *Capture, in model.Info, prompt int) *Recorder {
 func (r *Recorder) Attach(s *runtime.Stream, b *model.Batch) {
 	r.stream = s
 	r.from, r.queries, r.keys = int(b.KLens[0]-b.QStarts[1]), int(b.QStarts[1]), int(b.KLens[0])
-	r.Last = &Rows{Queries: 1, Keys: r.keys, Weights: make([]float32, len(r.c.Layers)*len(r.c.Heads)*r.keys)}
+	maps := len(r.c.Layers) * len(r.c.Heads)
+	r.Last = &Rows{Queries: 1, Keys: r.keys, Weights: make([]float32, maps*r.keys)}
+	if len(b.Sources) > 0 {
+		r.sources = int(b.Sources[0])
+		r.Last.Sources, r.Last.Cross = r.sources, make([]float32, maps*r.sources)
+		if r.c.Prompt && r.Prompt.Cross == nil {
+			r.Prompt.Sources, r.Prompt.Cross = r.sources, make([]float32, maps*r.total*r.sources)
+		}
+	}
 	b.Capture = &r.hook
 }
 
@@ -93,21 +117,39 @@ func (r *Recorder) fetch(t runtime.Tensor) []float32 {
 
 // probs receives the distributions of a layer, [T, Heads·maxK].
 func (r *Recorder) probs(layer int, t runtime.Tensor, maxK int) {
+	r.split(layer, t, maxK, r.keys, func(m, q int, row []float32) {
+		if r.c.Prompt && r.from+q < r.total {
+			copy(r.Prompt.Weights[(m*r.total+r.from+q)*r.total:][:r.total], row)
+		}
+		if q == r.queries-1 {
+			copy(r.Last.Weights[m*r.keys:], row)
+		}
+	})
+}
+
+// cross receives a decoder's attention to its source.
+func (r *Recorder) cross(layer int, t runtime.Tensor, maxK int) {
+	r.split(layer, t, maxK, r.sources, func(m, q int, row []float32) {
+		if r.c.Prompt && r.from+q < r.total {
+			copy(r.Prompt.Cross[(m*r.total+r.from+q)*r.sources:], row)
+		}
+		if q == r.queries-1 {
+			copy(r.Last.Cross[m*r.sources:], row)
+		}
+	})
+}
+
+// split hands out the rows of the wanted heads over so many keys: m counts
+// layers and heads as the capture lists them.
+func (r *Recorder) split(layer int, t runtime.Tensor, maxK, keys int, row func(m, q int, row []float32)) {
 	rows := r.fetch(t)
 	if rows == nil {
 		return
 	}
-	l, heads := slices.Index(r.c.Layers, layer), len(r.c.Heads)
+	l := slices.Index(r.c.Layers, layer) * len(r.c.Heads)
 	for k, h := range r.c.Heads {
-		at := l*heads + k
 		for q := range r.queries {
-			row := rows[q*t.Cols+h*maxK:][:r.keys]
-			if r.c.Prompt && r.from+q < r.total {
-				copy(r.Prompt.Weights[(at*r.total+r.from+q)*r.total:][:r.total], row)
-			}
-			if q == r.queries-1 {
-				copy(r.Last.Weights[at*r.keys:][:r.keys], row)
-			}
+			row(l+k, q, rows[q*t.Cols+h*maxK:][:keys])
 		}
 	}
 }

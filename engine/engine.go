@@ -75,7 +75,7 @@ func New(s *runtime.Stream, m model.Model, cfg Config) (*Engine, error) {
 		info.Context = min(cfg.Context, info.Context)
 	}
 	e := &Engine{model: m, info: info, stream: s, cfg: cfg, sampler: NewSampler(m.Info().Vocab), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	if e.info.Kind == model.Decoder {
+	if e.info.Kind != model.Encode {
 		c, err := model.NewCache(s, e.info, cfg.KVDType, cfg.Blocks, cfg.BlockSize)
 		if err != nil {
 			return nil, err

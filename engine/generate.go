@@ -16,7 +16,8 @@ import (
 
 // Request is one call, resolved: ids, not text.
 type Request struct {
-	Prompts   [][]int32 // run as one batch; each gets one answer
+	Prompts   [][]int32 // run as one batch; each gets one answer. Of encoder-decoders: the sources
+	Prefix    []int32   // of encoder-decoders: what the answers begin with, after the model's first token
 	MaxTokens int       // of an answer; 0: the prompt is read and nothing is written
 	MinTokens int       // end tokens and stop texts do not count before
 	EOS       []int32   // end tokens; they are part of the answer
@@ -27,6 +28,7 @@ type Request struct {
 	Tokenizer *tokenizer.Tokenizer // for Text and stop texts; nil: neither
 	Stop      *StopSet             // nil: none
 	Capture   *Capture             // nil: nothing
+	Score     *Score               // nil: nothing; needs MaxTokens 0 and one prompt
 }
 
 // Submit starts a request. The ids, counts and the sampling must have been
@@ -47,8 +49,10 @@ func (e *Engine) check(req *Request) error {
 	switch {
 	case req.Stop != nil && req.Tokenizer == nil:
 		return &ParamError{"Stop", "set", "stop texts need a tokenizer"}
-	case e.info.Kind != model.Decoder:
+	case e.info.Kind == model.Encode:
 		return &ParamError{"Prompts", len(req.Prompts), "this model is no decoder"}
+	case len(req.Prefix) > 0 && e.info.Kind != model.Seq2Seq:
+		return &ParamError{"Prefix", len(req.Prefix), "only encoder-decoders have one: append it to the prompt"}
 	case !e.info.LM && req.MaxTokens > 0:
 		return &ParamError{"MaxTokens", req.MaxTokens, "this model has no vocabulary head"}
 	case len(req.Prompts) == 0:
@@ -58,8 +62,13 @@ func (e *Engine) check(req *Request) error {
 	case req.Beams != nil && len(req.Prompts) != 1:
 		return &ParamError{"Beams", req.Beams.Width, "beam search runs one prompt"}
 	}
-	for i, p := range req.Prompts {
-		if len(p) == 0 {
+	if err := e.checkScore(req); err != nil {
+		return err
+	}
+	for i, p := range slices.Concat(req.Prompts, [][]int32{req.Prefix}) {
+		if i == len(req.Prompts) {
+			// The prefix may be empty.
+		} else if len(p) == 0 {
 			return &ParamError{fmt.Sprintf("Prompts[%d]", i), 0, "is empty: a model needs at least one token"}
 		}
 		for _, id := range p {
@@ -67,7 +76,7 @@ func (e *Engine) check(req *Request) error {
 				return &ParamError{fmt.Sprintf("Prompts[%d]", i), id, fmt.Sprintf("is not in [0, %d)", e.info.Vocab)}
 			}
 		}
-		if n := len(p) + req.MaxTokens; n > e.info.Context {
+		if n := len(e.begin(req, p)) + req.MaxTokens; n > e.info.Context || len(p) > e.info.Context {
 			return &ParamError{"MaxTokens", req.MaxTokens, fmt.Sprintf("with a prompt of %d exceeds the context of %d", len(p), e.info.Context)}
 		}
 	}
@@ -85,24 +94,39 @@ func (e *Engine) check(req *Request) error {
 	return nil
 }
 
+// begin is what a decoder reads before it writes: the prompt, or of
+// encoder-decoders the first token and the prefix.
+func (e *Engine) begin(req *Request, prompt []int32) []int32 {
+	if e.info.Kind != model.Seq2Seq {
+		return prompt
+	}
+	return append([]int32{e.info.Start}, req.Prefix...)
+}
+
 // need is the most blocks a request can hold at once.
 func (e *Engine) need(req *Request) int {
-	n, size := 0, e.cfg.BlockSize
+	blocks := func(tokens int) int { return (tokens + e.cfg.BlockSize - 1) / e.cfg.BlockSize }
+	n := 0
 	for _, p := range req.Prompts {
+		first := len(e.begin(req, p))
+		if e.info.Kind == model.Seq2Seq {
+			n += blocks(len(p))
+		}
 		if req.Beams == nil {
-			n += (len(p) + req.MaxTokens + size - 1) / size
+			n += blocks(first + req.MaxTokens)
 			continue
 		}
 		// Beams share whole blocks of the prompt; each has its own from the
 		// first shared one that it writes to.
-		n += (len(p)+size-1)/size + req.Beams.Width*((req.MaxTokens+size-1)/size+1)
+		n += blocks(first) + req.Beams.Width*(blocks(req.MaxTokens)+1)
 	}
 	return n
 }
 
 // sequence is one answer under way.
 type sequence struct {
-	tokens  []int32    // prompt and answer
+	tokens  []int32    // prompt and answer, as the decoder reads them
+	source  int        // of encoder-decoders: which prompt
 	prompt  int        // tokens of the prompt
 	table   BlockTable // of the tokens whose keys and values are in the cache
 	history History
@@ -119,7 +143,8 @@ type generation struct {
 	run      *Run
 	reserved int
 	seqs     []*sequence
-	beam     *Beam // beam search
+	sources  []BlockTable // of encoder-decoders: keys and values of the prompts
+	beam     *Beam        // beam search
 	batch    model.Batch
 	rows     []int32     // of hidden, that get logits
 	ready    []*sequence // the sequences of those rows
@@ -139,21 +164,22 @@ func (g *generation) admit() bool {
 	g.e.reserved += n
 	g.reserved = n
 	g.run.began()
-	for _, p := range g.req.Prompts {
-		g.seqs = append(g.seqs, g.sequence(p))
+	for i := range g.req.Prompts {
+		g.seqs = append(g.seqs, g.sequence(i))
 	}
 	if c := g.req.Beams; c != nil {
-		g.beam, _ = NewBeam(*c, g.e.info.Vocab, g.req.Prompts[0]) // checked in Submit
+		g.beam, _ = NewBeam(*c, g.e.info.Vocab, g.seqs[0].tokens) // checked in Submit
 	}
 	if g.req.Capture != nil {
-		g.recorder = NewRecorder(g.req.Capture, g.e.info, len(g.req.Prompts[0]))
+		g.recorder = NewRecorder(g.req.Capture, g.e.info, g.seqs[0].prompt)
 	}
 	return true
 }
 
 // sequence begins an answer to a prompt.
-func (g *generation) sequence(prompt []int32) *sequence {
-	q := &sequence{tokens: slices.Grow(slices.Clone(prompt), g.req.MaxTokens), prompt: len(prompt), stop: NewStopScanner(g.req.Stop)}
+func (g *generation) sequence(i int) *sequence {
+	prompt := g.e.begin(&g.req, g.req.Prompts[i])
+	q := &sequence{tokens: slices.Grow(slices.Clone(prompt), g.req.MaxTokens), prompt: len(prompt), source: i, stop: NewStopScanner(g.req.Stop)}
 	q.history.Reset(prompt)
 	if g.req.Tokenizer != nil {
 		q.decoder = g.req.Tokenizer.NewDecoder(true)
@@ -165,8 +191,11 @@ func (g *generation) end(err error) {
 	for _, q := range g.seqs {
 		g.e.pool.Release(&q.table)
 	}
+	for i := range g.sources {
+		g.e.pool.Release(&g.sources[i])
+	}
 	g.e.reserved -= g.reserved
-	g.reserved, g.seqs = 0, nil
+	g.reserved, g.seqs, g.sources = 0, nil, nil
 	g.run.finish(err)
 }
 
@@ -186,6 +215,9 @@ func (g *generation) step() bool {
 func (g *generation) advance() (done bool, err error) {
 	s := g.e.stream
 	s.Reset()
+	if g.e.info.Kind == model.Seq2Seq && g.sources == nil {
+		return false, g.encode(s)
+	}
 	if err := g.schedule(); err != nil {
 		return false, err
 	}
@@ -197,6 +229,11 @@ func (g *generation) advance() (done bool, err error) {
 	}
 	g.copyBlocks(s)
 	hidden := g.e.model.Forward(s, &g.batch, g.e.cache)
+	if g.req.Score != nil {
+		if err := g.score(s, hidden); err != nil {
+			return false, err
+		}
+	}
 	if g.req.MaxTokens == 0 {
 		return g.unread() == 0, s.Sync()
 	}
@@ -232,6 +269,9 @@ func (g *generation) schedule() error {
 		}
 		if err := g.batch.AddDecoder(q.tokens[past:past+n], past, q.table.Blocks, g.e.cfg.BlockSize); err != nil {
 			return err
+		}
+		if g.sources != nil {
+			g.batch.SetSource(len(g.req.Prompts[q.source]), g.sources[q.source].Blocks)
 		}
 		if past+n == len(q.tokens) {
 			g.rows = append(g.rows, int32(len(g.batch.IDs)-1))

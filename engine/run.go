@@ -17,11 +17,12 @@ type Token struct {
 	Text    string // what became final with it, if the request has a tokenizer
 	Logprob float64
 	Top     []TokenLogprob
-	Rows    *Rows   // with Capture: the attention of the step that chose it
-	Finish  Finish  // on the last token of a sequence
-	Stop    string  // the stop text that ended it
-	Score   float64 // of a beam
-	Last    bool    // on the last token of the run
+	Rows    *Rows     // with Capture: the attention of the step that chose it
+	Logits  []float32 // with Score.Logits: the row it was chosen from
+	Finish  Finish    // on the last token of a sequence
+	Stop    string    // the stop text that ended it
+	Score   float64   // of a beam
+	Last    bool      // on the last token of the run
 }
 
 // Finish says why a sequence ended.
@@ -44,7 +45,8 @@ type Stats struct {
 // Delivery is a mailbox: the engine appends and never waits for the reader. It
 // holds at most as many tokens as the request allows.
 type Run struct {
-	Prompt *Rows // with Capture.Prompt: of the prompt; valid after the end
+	Prompt *Rows // with Capture.Prompt: of what the decoder read first; valid after the end
+	Source *Rows // the same of an encoder-decoder's source
 
 	mu    sync.Mutex
 	box   []Token

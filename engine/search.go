@@ -29,7 +29,7 @@ func (g *generation) search() (done bool, err error) {
 	for i, b := range branches {
 		parent := g.seqs[b.Parent]
 		tokens := append(make([]int32, 0, cap(parent.tokens)), parent.tokens...)
-		next[i], parents[i] = &sequence{tokens: append(tokens, b.Token), prompt: parent.prompt}, b.Parent
+		next[i], parents[i] = &sequence{tokens: append(tokens, b.Token), prompt: parent.prompt, source: parent.source}, b.Parent
 	}
 	for i, t := range g.e.pool.Reorder(tables, parents) {
 		next[i].table = t
@@ -42,7 +42,7 @@ func (g *generation) search() (done bool, err error) {
 func (g *generation) deliver() {
 	var out []Token
 	for i, h := range g.beam.Results() {
-		q := g.sequence(g.req.Prompts[0])
+		q := g.sequence(0)
 		for k, id := range h.IDs {
 			t := Token{Seq: i, ID: id}
 			g.accept(q, &t)

@@ -5,6 +5,7 @@ package model
 
 import (
 	"math"
+	"slices"
 
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
@@ -53,7 +54,7 @@ func bertJSON(src Source, ck *weights.Checkpoint) (config, error) {
 			return nil, &UnsupportedError{File: src.File, What: what}
 		}
 	}
-	err := checkDims(src, dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext},
+	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext},
 		dim{"type_vocab_size", c.Types, maxWidth}, dim{"hidden_size", c.Hidden, maxWidth}, dim{"intermediate_size", c.Inner, maxWidth},
 		dim{"num_hidden_layers", c.Layers, maxLayers}, dim{"num_attention_heads", c.Heads, maxWidth})
 	if err == nil {
@@ -238,6 +239,9 @@ func (m *bert) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
 }
 
 func (m *bert) Head(s *runtime.Stream, h Head, hidden runtime.Tensor) runtime.Tensor {
+	if !slices.Contains(m.config.heads, h) {
+		return runtime.Tensor{}
+	}
 	if h == HeadPooler || h == HeadNext || h == HeadSequence {
 		pooled := s.Scratch(hidden.Rows, hidden.Cols)
 		m.pooler.Apply(s, pooled, hidden, nn.Epilogue{Act: runtime.Tanh})

@@ -58,6 +58,7 @@ var families = []family{
 	{name: "gpt2", types: []string{"gpt2"}, arch: "gpt2", json: gpt2JSON, gguf: gpt2GGUF},
 	{name: "llama", types: []string{"llama"}, arch: "llama", json: llamaJSON, gguf: llamaGGUF},
 	{name: "bert", types: []string{"bert"}, json: bertJSON},
+	{name: "t5", types: []string{"t5", "mt5"}, json: t5JSON},
 }
 
 // parse finds the family and reads its configuration.
@@ -138,11 +139,15 @@ type dim struct {
 	most  int
 }
 
-// checkDims checks that sizes are positive and sane.
-func checkDims(src Source, dims ...dim) error {
+// checkDims checks that sizes are positive and sane, and that there are tensors
+// for as many layers.
+func checkDims(src Source, ck *weights.Checkpoint, dims ...dim) error {
 	for _, d := range dims {
 		if d.value <= 0 || d.value > d.most {
 			return &ConfigError{src.File, d.field, fmt.Sprintf("is %d, want 1 to %d", d.value, d.most)}
+		}
+		if n := len(ck.Names()); d.most == maxLayers && d.value > n {
+			return &ConfigError{src.File, d.field, fmt.Sprintf("is %d layers, but the checkpoint has %d tensors", d.value, n)}
 		}
 	}
 	return nil
@@ -340,6 +345,38 @@ func (m *meta) refuse(names ...string) {
 			m.err = &UnsupportedError{File: m.src.File, What: fmt.Sprintf("%s %v", m.key(n), v)}
 		}
 	}
+}
+
+// rope is the rotary positions of a head, as llama.cpp reads them: a factor
+// without a type is linear, and attn_factor multiplies what YaRN gives.
+func (m *meta) rope(headDim, context int) nn.Rope {
+	r := nn.Rope{Theta: m.number("rope.freq_base", 10000), Dim: m.integer("rope.dimension_count", headDim),
+		Scaling: m.text("rope.scaling.type", "linear"), Factor: m.number("rope.scaling.factor", m.number("rope.scale_linear", 0))}
+	m.refuse("rope.scaling.alpha", "rope.scaling.yarn_log_multiplier")
+	switch r.Scaling {
+	case "none", "linear":
+		if r.Scaling == "none" || r.Factor == 0 {
+			r.Scaling, r.Factor = "", 0
+		}
+	case "yarn":
+		r.Original = m.integer("rope.scaling.original_context_length", context)
+		r.BetaFast, r.BetaSlow = m.number("rope.scaling.yarn_beta_fast", 0), m.number("rope.scaling.yarn_beta_slow", 0)
+	default:
+		if m.err == nil {
+			m.err = &UnsupportedError{m.src.File, fmt.Sprintf("%s %q", m.key("rope.scaling.type"), r.Scaling), []string{"none", "linear", "yarn"}}
+		}
+	}
+	if r.Dim > headDim {
+		m.fail(m.key("rope.dimension_count"), fmt.Sprintf("is %d of a head of %d", r.Dim, headDim))
+	}
+	_, factor, err := r.Frequencies()
+	if err != nil {
+		m.fail(m.key("rope"), err.Error())
+	}
+	if r.Scaling == "yarn" {
+		r.AttentionFactor = factor * m.number("rope.scaling.attn_factor", 1)
+	}
+	return r
 }
 
 // vocab is the number of rows of the embedding: what GGUF files always have,

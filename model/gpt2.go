@@ -31,7 +31,7 @@ type gpt2Config struct {
 	fromGGUF       bool
 }
 
-func gpt2JSON(src Source, _ *weights.Checkpoint) (config, error) {
+func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	c := &gpt2Config{Positions: 1024, Activation: "gelu_new", Eps: 1e-5, ScaleWeights: true, Tied: true}
 	if err := decode(src, c); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func gpt2JSON(src Source, _ *weights.Checkpoint) (config, error) {
 	if c.Inner != nil {
 		c.inner = *c.Inner
 	}
-	return c, c.check(src)
+	return c, c.check(src, ck)
 }
 
 func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
@@ -69,11 +69,11 @@ func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	return c, c.check(src)
+	return c, c.check(src, ck)
 }
 
-func (c *gpt2Config) check(src Source) error {
-	err := checkDims(src, dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext},
+func (c *gpt2Config) check(src Source, ck *weights.Checkpoint) error {
+	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext},
 		dim{"n_embd", c.Hidden, maxWidth}, dim{"n_layer", c.Layers, maxLayers}, dim{"n_head", c.Heads, maxWidth}, dim{"n_inner", c.inner, maxWidth})
 	if err == nil {
 		err = divides(src, "n_head", c.Hidden, c.Heads)

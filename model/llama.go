@@ -4,7 +4,6 @@ package model
 // positions, grouped KV heads and a gated feed-forward layer.
 
 import (
-	"fmt"
 	"math"
 
 	"github.com/godwit-ml/godwit/nn"
@@ -39,7 +38,7 @@ type llamaConfig struct {
 	fromGGUF     bool
 }
 
-func llamaJSON(src Source, _ *weights.Checkpoint) (config, error) {
+func llamaJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	c := &llamaConfig{Positions: 2048, Activation: "silu", Eps: 1e-6}
 	if err := decode(src, c); err != nil {
 		return nil, err
@@ -55,7 +54,7 @@ func llamaJSON(src Source, _ *weights.Checkpoint) (config, error) {
 	if c.HeadDim == 0 && c.Heads > 0 {
 		c.HeadDim = c.Hidden / c.Heads
 	}
-	if err := c.check(src); err != nil {
+	if err := c.check(src, ck); err != nil {
 		return nil, err
 	}
 	c.rope, err = rope(src, c.RopeParams, c.RopeScaling, c.RopeTheta, c.HeadDim, c.Positions)
@@ -78,11 +77,11 @@ func llamaGGUF(src Source, ck *weights.Checkpoint) (config, error) {
 	c.KVHeads = m.integer("attention.head_count_kv", c.Heads)
 	if c.Heads > 0 {
 		c.HeadDim = m.integer("attention.key_length", c.Hidden/c.Heads)
+		if v := m.integer("attention.value_length", c.HeadDim); v != c.HeadDim {
+			m.fail("llama.attention.value_length", "differs from key_length")
+		}
 	}
 	m.refuse("expert_count", "attention.sliding_window")
-	if v := m.integer("attention.value_length", c.HeadDim); v != c.HeadDim {
-		m.fail("llama.attention.value_length", "differs from key_length")
-	}
 	_, untied := ck.Info("output.weight")
 	_, c.AttentionBias = ck.Info("blk.0.attn_q.bias")
 	_, c.MLPBias = ck.Info("blk.0.ffn_up.bias")
@@ -90,31 +89,15 @@ func llamaGGUF(src Source, ck *weights.Checkpoint) (config, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	if err := c.check(src); err != nil {
+	if err := c.check(src, ck); err != nil {
 		return nil, err
 	}
-	c.rope = nn.Rope{Theta: m.number("rope.freq_base", 10000), Dim: m.integer("rope.dimension_count", c.HeadDim),
-		Scaling: m.text("rope.scaling.type", ""), Factor: m.number("rope.scaling.factor", 0),
-		Original: m.integer("rope.scaling.original_context_length", 0), AttentionFactor: m.number("rope.scaling.attn_factor", 0)}
-	if c.rope.Scaling == "none" {
-		c.rope.Scaling = ""
-	}
-	if m.err == nil && c.rope.Dim > c.HeadDim {
-		m.fail("llama.rope.dimension_count", fmt.Sprintf("is %d of a head of %d", c.rope.Dim, c.HeadDim))
-	}
-	if s := c.rope.Scaling; m.err == nil && s != "" && s != "linear" && s != "yarn" {
-		m.err = &UnsupportedError{src.File, fmt.Sprintf("llama.rope.scaling.type %q", s), []string{"none", "linear", "yarn"}}
-	}
-	if m.err == nil {
-		if _, _, err := c.rope.Frequencies(); err != nil {
-			m.fail("llama.rope", err.Error())
-		}
-	}
+	c.rope = m.rope(c.HeadDim, c.Positions)
 	return c, m.err
 }
 
-func (c *llamaConfig) check(src Source) error {
-	err := checkDims(src, dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext},
+func (c *llamaConfig) check(src Source, ck *weights.Checkpoint) error {
+	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext},
 		dim{"hidden_size", c.Hidden, maxWidth}, dim{"intermediate_size", c.Inner, maxWidth}, dim{"num_hidden_layers", c.Layers, maxLayers},
 		dim{"num_attention_heads", c.Heads, maxWidth}, dim{"num_key_value_heads", c.KVHeads, maxWidth}, dim{"head_dim", c.HeadDim, 1 << 16})
 	if err == nil {
@@ -162,10 +145,7 @@ func (c *llamaConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Option
 	if root.Has("rope_freqs.weight") { // Llama 3's frequencies, as GGUF files store them
 		c.rope.Divisors = nn.ReadVector(root, "rope_freqs.weight", c.rope.Dim/2).F32s()
 	}
-	if opt.Context <= 0 {
-		opt.Context = c.Positions
-	}
-	rotary := nn.LoadRotary(s, c.rope, opt.Context, c.interleaved)
+	rotary := &nn.Rotary{} // its tables are made when all tensors are known to be there
 	m := &llama{config: c}
 	m.tokens = nn.LoadEmbedding(s, sc.Tensor("embed_tokens.weight", c.Vocab, c.Hidden), c.Tied && c.lm)
 	nq, nk := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
@@ -198,7 +178,14 @@ func (c *llamaConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Option
 	default:
 		m.head = nn.LoadLinear(s, nn.ReadDense(root.Sub("lm_head"), c.Hidden, c.Vocab, false))
 	}
-	return m, sc.Err()
+	if err := sc.Err(); err != nil {
+		return nil, err
+	}
+	if opt.Context <= 0 || opt.Context > c.Positions {
+		opt.Context = c.Positions
+	}
+	*rotary = *nn.LoadRotary(s, c.rope, opt.Context, c.interleaved)
+	return m, nil
 }
 
 func (b *llamaBlock) apply(st *nn.Step, layer int, x runtime.Tensor) {

@@ -35,8 +35,21 @@ const (
 // Encoder is a model that has heads beside the vocabulary's.
 type Encoder interface {
 	Model
-	// Head applies a head that Info lists to rows of hidden [n, D].
+	// Head applies a head that Info lists to rows of hidden [n, D]; of another it
+	// gives an absent tensor.
 	Head(s *runtime.Stream, h Head, hidden runtime.Tensor) runtime.Tensor
+}
+
+// EncoderDecoder is a model that reads a source with an encoder and writes with a
+// decoder. Forward and Logits are the decoder's, whose batches name sources; its
+// cache holds their keys and values too, in blocks of their own.
+type EncoderDecoder interface {
+	Model
+	// Encode runs the encoder over a batch without slots: hidden [S, D].
+	Encode(s *runtime.Stream, b *Batch) runtime.Tensor
+	// StoreSource writes what the decoder's layers read of sources, hidden [S, D],
+	// to slots [S] of the cache.
+	StoreSource(s *runtime.Stream, hidden runtime.Tensor, slots []int32, c *Cache)
 }
 
 // Kind is the shape of a Transformer.
@@ -46,25 +59,28 @@ type Kind string
 const (
 	Decoder Kind = "decoder"
 	Encode  Kind = "encoder"
+	Seq2Seq Kind = "encoder-decoder"
 )
 
 // Info is what a configuration says of a model.
 type Info struct {
-	Family       string // "gpt2", "llama", "bert": the row in families
-	Architecture string // as the checkpoint calls it: "LlamaForCausalLM"
-	Kind         Kind
-	Layers       int
-	Heads        int
-	KVHeads      int
-	HeadDim      int
-	Hidden       int      // D
-	Vocab        int      // V
-	Context      int      // positions
-	Types        int      // token types; 0: none
-	LM           bool     // has a vocabulary head: causal or masked
-	HeadList     []Head   // other heads
-	Labels       []string // of HeadSequence or HeadToken
-	MultiLabel   bool     // labels do not exclude one another: sigmoid, not softmax
+	Family        string // "gpt2", "llama", "bert": the row in families
+	Architecture  string // as the checkpoint calls it: "LlamaForCausalLM"
+	Kind          Kind
+	Layers        int
+	Heads         int
+	KVHeads       int
+	HeadDim       int
+	Hidden        int      // D
+	Vocab         int      // V
+	Context       int      // positions
+	Types         int      // token types; 0: none
+	LM            bool     // has a vocabulary head: causal or masked
+	HeadList      []Head   // other heads
+	Labels        []string // of HeadSequence or HeadToken
+	Start         int32    // of encoder-decoders: the token a decoder begins with
+	EncoderLayers int      // of encoder-decoders; Layers are the decoder's
+	MultiLabel    bool     // labels do not exclude one another: sigmoid, not softmax
 }
 
 // Source is where a configuration comes from: config.json, or the metadata of a
