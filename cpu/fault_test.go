@@ -46,10 +46,11 @@ func TestFileCutShort(t *testing.T) {
 	run(t, d, product)
 	run(t, d, gather)
 
-	if err := file.Truncate(4096); err != nil {
+	// Half of it is left, so that all workers are busy when one meets the end.
+	if err := file.Truncate(rows * cols * 2); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
+	for range 20 {
 		if err := d.Run(product); !errors.Is(err, ErrFault) {
 			t.Errorf("product: %v, want ErrFault", err)
 		}

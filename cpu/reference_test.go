@@ -281,6 +281,19 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestTopKPutsNaNLast, in the order of their ids.
+func TestTopKPutsNaNLast(t *testing.T) {
+	d := open(t, 1)
+	x := empty(t, d, 1, 5)
+	nan := float32(math.NaN())
+	copy(x.F32s(), []float32{nan, 1, nan, float32(math.Inf(-1)), 2})
+	ids := ints(t, d, make([]int32, 5)...)
+	run(t, d, &runtime.TopK{Values: empty(t, d, 1, 5), IDs: ids, X: x})
+	if want := []int32{4, 1, 3, 0, 2}; !slices.Equal(ids.I32s(), want) {
+		t.Errorf("ids %v, want %v", ids.I32s(), want)
+	}
+}
+
 // TestGeluTail: relative to the value, where 1+erf has lost its digits.
 func TestGeluTail(t *testing.T) {
 	for _, x := range []float32{-3, -4.5, -6, -9, -12} {
