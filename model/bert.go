@@ -216,8 +216,10 @@ func (b *bertBlock) apply(st *nn.Step, layer int, x runtime.Tensor) {
 	b.norm2.Apply(st.S, x, x)
 }
 
+// Info implements Model.
 func (m *bert) Info() Info { return m.config.info() }
 
+// Forward implements Model.
 func (m *bert) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	st, ids, types := b.upload(s, c)
 	x := s.Scratch(st.Tokens, m.config.Hidden)
@@ -228,6 +230,7 @@ func (m *bert) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	return runBlocks(st, m.blocks, x, nil)
 }
 
+// Logits implements Model.
 func (m *bert) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
 	if !m.config.lm {
 		return runtime.Tensor{}
@@ -238,6 +241,7 @@ func (m *bert) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
 	return vocabulary(s, &m.decoder, t)
 }
 
+// Head implements Encoder.
 func (m *bert) Head(s *runtime.Stream, h Head, hidden runtime.Tensor) runtime.Tensor {
 	if !slices.Contains(m.config.heads, h) {
 		return runtime.Tensor{}

@@ -5,6 +5,7 @@ package model
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -102,7 +103,7 @@ func decode(src Source, into any) error {
 	}
 	if err := json.Unmarshal(src.Config, into); err != nil {
 		field := "JSON"
-		if e, ok := err.(*json.UnmarshalTypeError); ok && e.Field != "" {
+		if e := (*json.UnmarshalTypeError)(nil); errors.As(err, &e) && e.Field != "" {
 			field = e.Field
 		}
 		return &ConfigError{src.File, field, err.Error()}

@@ -171,8 +171,10 @@ func (b *gpt2Block) apply(st *nn.Step, layer int, x runtime.Tensor) {
 	b.mlp.Apply(st, x, h)
 }
 
+// Info implements Model.
 func (m *gpt2) Info() Info { return m.config.info() }
 
+// Forward implements Model.
 func (m *gpt2) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	st, ids, _ := b.upload(s, c)
 	x := s.Scratch(st.Tokens, m.config.Hidden)
@@ -181,6 +183,7 @@ func (m *gpt2) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	return runBlocks(st, m.blocks, x, &m.norm)
 }
 
+// Logits implements Model.
 func (m *gpt2) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
 	return vocabulary(s, &m.head, hidden)
 }

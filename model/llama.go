@@ -197,8 +197,10 @@ func (b *llamaBlock) apply(st *nn.Step, layer int, x runtime.Tensor) {
 	b.mlp.Apply(st, x, h)
 }
 
+// Info implements Model.
 func (m *llama) Info() Info { return m.config.info() }
 
+// Forward implements Model.
 func (m *llama) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	st, ids, _ := b.upload(s, c)
 	x := s.Scratch(st.Tokens, m.config.Hidden)
@@ -206,6 +208,7 @@ func (m *llama) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	return runBlocks(st, m.blocks, x, &m.norm)
 }
 
+// Logits implements Model.
 func (m *llama) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
 	return vocabulary(s, &m.head, hidden)
 }

@@ -33,18 +33,17 @@ func runGGUF(s *session, name string) error {
 }
 
 func (s *session) ggufLogits(file string) ([]float32, error) {
-	var want struct {
-		IDs [][]int32 `json:"input_ids"`
-	}
-	if err := golden.ReadJSON(file+".golden.json", &want); err != nil {
+	g, err := golden.ReadGGUF(file)
+	if err != nil {
 		return nil, err
 	}
+	defer g.Close() //nolint:errcheck // only read
 	m, err := s.load(file, "")
 	if err != nil {
 		return nil, err
 	}
 	defer s.unload(m)
-	out, err := m.Case("causal", &golden.Case{IDs: want.IDs})
+	out, err := m.Case(g.Kind, &g.Cases[0])
 	return out["logits"], err
 }
 

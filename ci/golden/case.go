@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/godwit-ml/godwit/model"
-	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 )
 
@@ -31,11 +30,31 @@ type run struct {
 	// which of its kept tokens comes first.
 	seq, first []int
 	batch      model.Batch
+	stack      string // of encoder-decoders: what names begin with, "encoder_" or "decoder_"
+	source     *run   // of a decoder: the encoder's run, whose tokens lie in tables
+	tables     [][]int32
 }
 
 // Case runs a case of a golden of the kind, as batches over all its rows.
 func (m *Model) Case(kind string, c *Case) (Outputs, error) {
-	r := &run{m: m, c: c, kind: kind, out: Outputs{}, b: len(c.IDs), t: len(c.IDs[0])}
+	r := newRun(m, kind, c, Outputs{})
+	switch m.Model.Info().Kind {
+	case model.Decoder:
+		cache, tables, err := m.cache(r.b, r.t)
+		if err != nil {
+			return nil, err
+		}
+		defer cache.Close()
+		return r.out, r.decode(cache, tables)
+	case model.Seq2Seq:
+		return r.out, r.translate()
+	}
+	return r.out, r.encode()
+}
+
+// newRun is a run of the tokens of a case that are not masked.
+func newRun(m *Model, kind string, c *Case, out Outputs) *run {
+	r := &run{m: m, c: c, kind: kind, out: out, b: len(c.IDs), t: len(c.IDs[0])}
 	for i := range r.b {
 		var kept []int
 		for j := range r.t {
@@ -45,14 +64,19 @@ func (m *Model) Case(kind string, c *Case) (Outputs, error) {
 		}
 		r.kept = append(r.kept, kept)
 	}
-	if m.Model.Info().Kind == model.Decoder {
-		return r.out, r.decode()
-	}
-	return r.out, r.encode()
+	return r
 }
 
 // encode runs an encoder: one batch.
 func (r *run) encode() error {
+	if err := r.sequences(); err != nil {
+		return err
+	}
+	return r.step(nil)
+}
+
+// sequences makes the batch of an encoder.
+func (r *run) sequences() error {
 	r.batch.Reset()
 	for i, ids := range r.c.IDs {
 		var types, mask []int32
@@ -67,16 +91,11 @@ func (r *run) encode() error {
 		}
 		r.add(i, 0, len(r.kept[i]))
 	}
-	return r.step(nil)
+	return nil
 }
 
 // decode runs a decoder: batches of at most Chunk tokens of each row.
-func (r *run) decode() error {
-	cache, tables, err := r.m.cache(r.b, r.t)
-	if err != nil {
-		return err
-	}
-	defer cache.Close()
+func (r *run) decode(cache *model.Cache, tables [][]int32) error {
 	chunk, size := r.m.opt.Chunk, r.m.opt.BlockSize
 	if chunk == 0 {
 		chunk = r.t
@@ -96,6 +115,9 @@ func (r *run) decode() error {
 			table := tables[i][:(to+size-1)/size] // tables of a batch differ in width
 			if err := r.batch.AddDecoder(ids, from, table, size); err != nil {
 				return err
+			}
+			if src := r.source; src != nil {
+				r.batch.SetSource(len(src.kept[i]), src.tables[i])
 			}
 			r.add(i, from, to)
 		}
@@ -138,13 +160,13 @@ func (r *run) step(cache *model.Cache) error {
 func (r *run) heads(hidden runtime.Tensor) error {
 	s := r.m.Stream
 	switch r.kind {
-	case "causal", "masked", "pretrain":
+	case "causal", "masked", "pretrain", "seq2seq":
 		r.tokens("logits", r.m.Model.Logits(s, hidden))
 	case "encoder", "seqcls", "tokcls", "qa":
 	default:
 		return fmt.Errorf("golden: kind %q cannot be run", r.kind)
 	}
-	if r.kind == "causal" || r.kind == "masked" {
+	if r.kind == "causal" || r.kind == "masked" || r.kind == "seq2seq" {
 		return nil
 	}
 	enc, ok := r.m.Model.(model.Encoder)
@@ -155,7 +177,7 @@ func (r *run) heads(hidden runtime.Tensor) error {
 	switch r.kind {
 	case "encoder":
 		r.out["pooler_output"] = download(s, enc.Head(s, model.HeadPooler, firsts))
-		r.meanPooled(hidden)
+		r.out["mean_pooled_normalized"] = download(s, model.Pool(s, &r.batch, hidden, model.PoolMean, true))
 	case "pretrain":
 		r.out["nsp_logits"] = download(s, enc.Head(s, model.HeadNext, firsts))
 	case "seqcls":
@@ -192,66 +214,48 @@ func (r *run) room(name string, n int) []float32 {
 	return r.out[name]
 }
 
-// meanPooled is the mean over the tokens of each sequence, of length 1.
-func (r *run) meanPooled(hidden runtime.Tensor) {
-	v := download(r.m.Stream, hidden)
-	if v == nil {
-		return
-	}
-	for n := range r.seq {
-		from, to := int(r.batch.QStarts[n]), int(r.batch.QStarts[n+1])
-		r.out["mean_pooled_normalized"] = append(r.out["mean_pooled_normalized"], meanPooled(v[from*hidden.Cols:to*hidden.Cols], hidden.Cols)...)
-	}
-}
-
-// meanPooled is the mean of rows of a width, divided by its length.
-func meanPooled(rows []float32, width int) []float32 {
-	mean, norm := make([]float64, width), 0.0
-	for i, x := range rows {
-		mean[i%width] += float64(x)
-	}
-	for _, x := range mean {
-		norm += x * x
-	}
-	out := make([]float32, width)
-	for i, x := range mean {
-		out[i] = float32(x / math.Sqrt(norm))
-	}
-	return out
-}
-
 // capture records what the case wants to see inside the model; nil: nothing.
-func (r *run) capture() *nn.Capture {
+func (r *run) capture() *model.Capture {
 	var hidden, attn bool
 	for name := range r.c.Outputs {
-		hidden = hidden || strings.HasPrefix(name, "hidden.")
-		attn = attn || strings.HasPrefix(name, "attn.")
+		hidden = hidden || strings.HasPrefix(name, r.stack+"hidden.")
+		attn = attn || strings.HasPrefix(name, r.stack+"attn.")
 	}
 	if !hidden && !attn {
 		return nil
 	}
-	return &nn.Capture{
-		Hidden: func(layer int, x runtime.Tensor) { r.tokens(fmt.Sprintf("hidden.%d", layer), x) },
-		Probs:  r.probs,
+	return &model.Capture{
+		Hidden: func(layer int, x runtime.Tensor) { r.tokens(fmt.Sprintf("%shidden.%d", r.stack, layer), x) },
+		Probs: func(layer int, probs runtime.Tensor, maxK int) {
+			r.probs(fmt.Sprintf("%sattn.%d", r.stack, layer), probs, maxK, r)
+		},
+		Cross: func(layer int, probs runtime.Tensor, maxK int) {
+			r.probs(fmt.Sprintf("cross_attn.%d", layer), probs, maxK, r.source)
+		},
 	}
 }
 
-// probs scatters the distributions of a layer, [T, Heads·maxK], to [B,H,T,T].
-func (r *run) probs(layer int, probs runtime.Tensor, maxK int) {
+// probs scatters distributions over the tokens of a run, [T, Heads·maxK], to
+// [B,H,T,Tkeys]. Of its own tokens a run has as many keys as it has read.
+func (r *run) probs(name string, probs runtime.Tensor, maxK int, over *run) {
 	v := download(r.m.Stream, probs)
 	if v == nil {
 		return
 	}
 	heads := probs.Cols / maxK
-	out := r.room(fmt.Sprintf("attn.%d", layer), r.b*heads*r.t*r.t)
+	out := r.room(name, r.b*heads*r.t*over.t)
 	for n, i := range r.seq {
 		from, to := int(r.batch.QStarts[n]), int(r.batch.QStarts[n+1])
+		keys := len(over.kept[i])
+		if over == r {
+			keys = int(r.batch.KLens[n])
+		}
 		for q := from; q < to; q++ {
 			query := r.kept[i][r.first[n]+q-from]
 			for h := range heads {
-				row := out[((i*heads+h)*r.t+query)*r.t:][:r.t]
-				for k, x := range v[q*probs.Cols+h*maxK:][:r.batch.KLens[n]] {
-					row[r.kept[i][k]] = x
+				row := out[((i*heads+h)*r.t+query)*over.t:][:over.t]
+				for k, x := range v[q*probs.Cols+h*maxK:][:keys] {
+					row[over.kept[i][k]] = x
 				}
 			}
 		}

@@ -30,9 +30,10 @@ type Golden struct {
 // Case is one batch of B rows of T tokens.
 type Case struct {
 	Name    string            `json:"name"`
-	IDs     [][]int32         `json:"input_ids"`      // [B][T]
-	Mask    [][]int32         `json:"attention_mask"` // [B][T]; 0: left out
-	Types   [][]int32         `json:"token_type_ids"` // [B][T], or absent
+	IDs     [][]int32         `json:"input_ids"`         // [B][T]
+	Mask    [][]int32         `json:"attention_mask"`    // [B][T]; 0: left out
+	Types   [][]int32         `json:"token_type_ids"`    // [B][T], or absent
+	Decoder [][]int32         `json:"decoder_input_ids"` // [B][Tdec], encoder-decoders
 	Outputs map[string]Output `json:"outputs"`
 }
 
@@ -150,4 +151,24 @@ func (g *Golden) values(name string) ([]float32, error) {
 		return nil, fmt.Errorf("golden of %s: %s is %v, want F32", g.Name, name, t)
 	}
 	return t.F32s(), nil
+}
+
+// ReadGGUF reads the golden of a GGUF file, in two files beside it, as one with a
+// single case of the prompt's logits.
+func ReadGGUF(file string) (*Golden, error) {
+	var j struct {
+		File     string       `json:"file"`
+		IDs      [][]int32    `json:"input_ids"`
+		Logits   Output       `json:"logits"`
+		Generate []Generation `json:"generate"`
+	}
+	if err := ReadJSON(file+".golden.json", &j); err != nil {
+		return nil, err
+	}
+	j.Logits.Tensor = "logits"
+	g := &Golden{Name: j.File, Kind: "causal", Generate: j.Generate}
+	g.Cases = []Case{{Name: "prompt", IDs: j.IDs, Outputs: map[string]Output{"logits": j.Logits}}}
+	var err error
+	g.tensors, err = weights.Open(file + ".golden.safetensors")
+	return g, err
 }

@@ -86,7 +86,7 @@ func (m *Model) Answer(ctx context.Context, prompts [][]int32, gen *Generation) 
 func (m *Model) engine(prompts [][]int32, answer, width int) (*engine.Engine, error) {
 	blocks := 0
 	for _, p := range prompts {
-		blocks += width * ((len(p)+answer)/m.opt.BlockSize + 2)
+		blocks += (width + 1) * ((len(p)+answer)/m.opt.BlockSize + 2) // and a source's, of encoder-decoders
 	}
 	s := runtime.NewStream(m.opt.Device, m.opt.Fallback) // Close of the engine frees it
 	m.others = append(m.others, s)
