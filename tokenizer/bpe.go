@@ -5,6 +5,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"hash/maphash"
 	"math"
 	"unicode/utf8"
 )
@@ -360,6 +361,7 @@ func heapPop(h []candidate) (candidate, []candidate) {
 // pairTable finds merges by their two tokens.
 type pairTable struct {
 	slots []pairSlot
+	seed  uint64 // secret: a file cannot be made to collide
 }
 
 type pairSlot struct {
@@ -370,7 +372,7 @@ type pairSlot struct {
 
 // newPairTable takes the merges; of one pair the last counts.
 func newPairTable(merges []merge) pairTable {
-	t := pairTable{slots: make([]pairSlot, len(merges)+len(merges)/2+1)}
+	t := pairTable{slots: make([]pairSlot, len(merges)+len(merges)/2+1), seed: maphash.Bytes(maphash.MakeSeed(), nil)}
 	for _, m := range merges {
 		s := t.slot(pairKey(m.left, m.right))
 		*s = pairSlot{pairKey(m.left, m.right), m.id, m.rank}
@@ -383,7 +385,8 @@ func pairKey(left, right int32) uint64 {
 }
 
 func (t pairTable) slot(key uint64) *pairSlot {
-	h := key * 0x9E3779B97F4A7C15
+	h := (key ^ t.seed) * 0x9E3779B97F4A7C15
+	h = (h ^ h>>29) * 0xBF58476D1CE4E5B9
 	n := uint64(len(t.slots))
 	i := (h >> 32) * n >> 32
 	for {

@@ -62,12 +62,16 @@ func (p classPattern) match(s string, i int) (end int, ok bool) {
 	return i, true
 }
 
+// maxPatternLen is the most characters that a match may need.
+const maxPatternLen = 256
+
 const unlimited = 1 << 30
 
 // parseClassPattern reads such a pattern; ok is false for anything it would have to guess at.
 // Quantifiers that leave a choice stand alone: greedy matching then needs no backtracking.
 func parseClassPattern(regex string) (classPattern, bool) {
 	var p classPattern
+	total := 0
 	for rest := regex; rest != ""; {
 		var c counted
 		var ok bool
@@ -78,7 +82,7 @@ func parseClassPattern(regex string) (classPattern, bool) {
 			return nil, false
 		}
 		p = append(p, c)
-		if len(p) > 64 {
+		if total += c.least; total > maxPatternLen {
 			return nil, false
 		}
 	}

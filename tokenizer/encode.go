@@ -4,6 +4,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,6 +19,8 @@ type state struct {
 	pre   [][2]buffer // two a pre-tokenizer
 
 	opt   *Options
+	limit int // bytes that a piece may grow to
+	err   error
 	ids   []int32  // sink: ids only
 	parts []part   // sink: full
 	texts []string // of parts that are not spelled as the vocabulary does
@@ -62,7 +65,7 @@ func (t *Tokenizer) release(st *state) {
 			size += cap(st.pre[i][k].text) + 8*cap(st.pre[i][k].al)
 		}
 	}
-	st.ids = nil
+	st.ids, st.opt = nil, nil
 	st.parts = st.parts[:0]
 	clear(st.texts)
 	st.texts = st.texts[:0]
@@ -71,10 +74,20 @@ func (t *Tokenizer) release(st *state) {
 	}
 }
 
+// maxGrowth bounds what a hostile chain of normalizers makes of a text. The most that
+// Unicode itself asks for is 11, of U+FDFA in NFKC.
+const maxGrowth = 32
+
 // run tokenizes one text into the sink.
-func (st *state) run(text string, o *Options) {
+func (st *state) run(text string, o *Options) error {
 	t := st.t
+	st.opt, st.err = o, nil
 	st.track = st.full || t.needTrack
+	st.limit = maxGrowth*len(text) + 4096
+	st.norm[0].limit, st.norm[1].limit = st.limit, st.limit
+	for k := range st.pre {
+		st.pre[k][0].limit, st.pre[k][1].limit = st.limit, st.limit
+	}
 	whole := piece{s: text}
 	var mended buffer
 	if !utf8.ValidString(text) {
@@ -83,11 +96,12 @@ func (st *state) run(text string, o *Options) {
 	}
 	if t.raw == nil {
 		st.segment(whole)
-		return
+		return st.err
 	}
 	t.raw.split(whole.s, func(a *addedToken, start, end int) bool { return t.allowed(a, whole.origin(start, end), o) },
 		func(start, end int) { st.segment(whole.slice(start, end)) },
 		func(a *addedToken, start, end int) { st.added(a, whole, start, end) })
+	return st.err
 }
 
 // mend replaces every byte that is not part of a UTF-8 character by U+FFFD.
@@ -131,6 +145,9 @@ func (st *state) segment(p piece) {
 	t := st.t
 	for _, n := range t.norm {
 		p = n.normalize(p, st)
+		if !st.fits(p) {
+			return
+		}
 	}
 	if p.s == "" {
 		return
@@ -145,6 +162,14 @@ func (st *state) segment(p piece) {
 		func(a *addedToken, start, end int) { st.added(a, p, start, end) })
 }
 
+// fits fails the call if a piece has grown beyond the limit.
+func (st *state) fits(p piece) bool {
+	if len(p.s) > st.limit && st.err == nil {
+		st.err = fmt.Errorf("tokenizer: normalization makes a text more than %d times longer", maxGrowth)
+	}
+	return st.err == nil
+}
+
 // added puts an added token into the sink.
 func (st *state) added(a *addedToken, p piece, start, end int) {
 	if !st.full {
@@ -157,7 +182,7 @@ func (st *state) added(a *addedToken, p piece, start, end int) {
 
 // next hands a piece to the k-th pre-tokenizer, or to the model behind the last.
 func (st *state) next(k int, p piece) {
-	if p.s == "" {
+	if p.s == "" || !st.fits(p) {
 		return
 	}
 	if k < len(st.t.pre) {

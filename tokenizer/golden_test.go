@@ -3,10 +3,14 @@ package tokenizer
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -22,7 +26,10 @@ type goldenRow struct {
 	IDsSpecial  []int32  `json:"ids_special"`
 	TypeIDs     []int32  `json:"type_ids"`
 	Decoded     *string
-	DecodedSkip *string `json:"decoded_skip"`
+	DecodedSkip *string         `json:"decoded_skip"`
+	Mask        []int           `json:"attention_mask"`
+	Truncation  json.RawMessage // with padding: what the tokenizer's file would say
+	Padding     json.RawMessage
 }
 
 func fixtures(t testing.TB) string {
@@ -34,6 +41,153 @@ func fixtures(t testing.TB) string {
 		t.Skip("the full fixtures are absent: set FIXTURES to their folder")
 	}
 	return dir
+}
+
+// gunzip reads a file of testdata.
+func gunzip(t testing.TB, name string) []byte {
+	f, err := os.Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// bases are the tokenizer.json files of testdata, by name.
+var bases = func() func(t testing.TB) map[string]map[string]json.RawMessage {
+	var read map[string]map[string]json.RawMessage
+	var once sync.Once
+	return func(t testing.TB) map[string]map[string]json.RawMessage {
+		once.Do(func() {
+			if err := json.Unmarshal(gunzip(t, "bases.json.gz"), &read); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return read
+	}
+}()
+
+// baseJSON is the tokenizer.json of a base with some of its parts replaced.
+func baseJSON(t testing.TB, name string, set map[string]any) []byte {
+	parts := map[string]any{}
+	for k, v := range bases(t)[name] {
+		parts[k] = v
+	}
+	for k, v := range set {
+		parts[k] = v
+	}
+	data, err := json.Marshal(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// base is a tokenizer of testdata with some of its parts replaced.
+func base(t testing.TB, name string, set map[string]any) *Tokenizer {
+	tok, err := FromJSON(baseJSON(t, name, set), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
+// goldenSet is a line of goldens.jsonl.
+type goldenSet struct {
+	Name, Base string
+	Set        map[string]json.RawMessage
+	Rows       []goldenRow
+}
+
+// parts resolves the references of a set.
+func (g *goldenSet) parts(t testing.TB) map[string]any {
+	charsmap := regexp.MustCompile(`"precompiled_charsmap":\s*"([^"]*)"`).FindSubmatch(bases(t)["small-unigram-t5"]["normalizer"])[1]
+	parts := map[string]any{}
+	for k, v := range g.Set {
+		parts[k] = json.RawMessage(bytes.ReplaceAll(v, []byte("@charsmap"), charsmap))
+	}
+	if raw, ok := g.Set["model"]; ok {
+		var model, of map[string]json.RawMessage
+		if json.Unmarshal(raw, &model) != nil || json.Unmarshal(bases(t)[g.Base]["model"], &of) != nil {
+			t.Fatal("the model of a golden set is not an object")
+		}
+		for k, v := range model {
+			if string(v) == `"@base"` {
+				model[k] = of[k]
+			}
+		}
+		parts["model"] = model
+	}
+	return parts
+}
+
+// goldens are the lines of goldens.jsonl.
+func goldens(t testing.TB) []goldenSet {
+	var sets []goldenSet
+	for d := json.NewDecoder(bytes.NewReader(gunzip(t, "goldens.jsonl.gz"))); d.More(); {
+		var g goldenSet
+		if err := d.Decode(&g); err != nil {
+			t.Fatal(err)
+		}
+		sets = append(sets, g)
+	}
+	return sets
+}
+
+func TestGoldens(t *testing.T) {
+	for _, g := range goldens(t) {
+		t.Run(g.Name, func(t *testing.T) {
+			parts := g.parts(t)
+			tok := base(t, g.Base, parts)
+			for _, r := range g.Rows {
+				if r.Truncation != nil {
+					checkLimits(t, g.Base, parts, r)
+				} else {
+					checkRow(t, tok, r)
+				}
+			}
+		})
+	}
+}
+
+// checkLimits compares a row made with the truncation and padding of the file.
+func checkLimits(t *testing.T, name string, parts map[string]any, r goldenRow) {
+	set := map[string]any{"truncation": r.Truncation, "padding": r.Padding}
+	for k, v := range parts {
+		set[k] = v
+	}
+	tok := base(t, name, set)
+	o := Options{Special: true, Parse: true, FileTruncation: true, FilePadding: true}
+	e, err := tok.Encode(r.Text, o)
+	if r.Pair != nil {
+		e, err = tok.EncodePair(r.Text, *r.Pair, o)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	mask := make([]int, len(e.Mask))
+	for i, real := range e.Mask {
+		if real {
+			mask[i] = 1
+		}
+	}
+	if !slices.Equal(e.IDs, r.IDsSpecial) || !slices.Equal(e.TypeIDs, r.TypeIDs) || !slices.Equal(e.Tokens, r.Tokens) || !slices.Equal(mask, r.Mask) {
+		t.Errorf("truncation %s, padding %s of %q:\n got %v %v %v\nwant %v %v %v", r.Truncation, r.Padding, r.Text, e.IDs, e.TypeIDs, mask, r.IDsSpecial, r.TypeIDs, r.Mask)
+	}
+	if r.Pair == nil {
+		ids, err := tok.AppendIDs(nil, r.Text, o)
+		if err != nil || !slices.Equal(ids, r.IDsSpecial) {
+			t.Errorf("AppendIDs with truncation %s, padding %s: %v, %v, want %v", r.Truncation, r.Padding, ids, err, r.IDsSpecial)
+		}
+	}
 }
 
 func readRows(t testing.TB, path string) []goldenRow {

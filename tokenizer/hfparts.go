@@ -75,13 +75,16 @@ type specialTokenJSON struct {
 }
 
 // maxSteps bounds the components of one kind.
-const maxSteps = 64
+const maxSteps = 24
 
 // flatten reads a component and the sequences inside it, calling leaf for each that is none.
 func flatten(data []byte, n *int, leaf func(c *component) error) error {
 	var c component
 	if err := decodeJSON(data, &c); err != nil {
 		return err
+	}
+	if k := max(len(c.Content), len(c.Prepend), len(c.Prefix), len(c.Suffix)); k > maxContent {
+		return fmt.Errorf("%s: a text of %d bytes is longer than %d", c.Type, k, maxContent)
 	}
 	if *n++; *n > maxSteps {
 		return fmt.Errorf("more than %d components", maxSteps)
@@ -103,6 +106,9 @@ func unsupported(kind string, known ...string) error {
 	slices.Sort(known)
 	return fmt.Errorf("type %q is not supported: supported are %s, Sequence", kind, strings.Join(known, ", "))
 }
+
+// maxContent bounds the texts that components put in.
+const maxContent = 256
 
 func (c *component) pattern() (pattern, error) {
 	switch {
@@ -341,7 +347,7 @@ func (s *spec) readClsSep(c *component) error {
 }
 
 func (s *spec) readDecoder(data []byte) error {
-	n, whole := 0, false
+	n, growth, whole := 0, 1, false
 	return flatten(data, &n, func(c *component) error {
 		step, err := c.decoder()
 		if err != nil {
@@ -359,7 +365,14 @@ func (s *spec) readDecoder(data []byte) error {
 			}
 		}
 		whole = whole || step.kind == decodeFuse || step.kind == decodeByteLevel
-		s.plan = append(s.plan, step)
+		if s.plan = append(s.plan, step); len(s.plan) > 16 {
+			return errors.New("more than 16 decoders")
+		}
+		if step.kind == decodeReplace {
+			if growth *= max(1, len(step.text)); growth > maxContent {
+				return errors.New("the replacements make a text too long")
+			}
+		}
 		return nil
 	})
 }

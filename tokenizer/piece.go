@@ -48,8 +48,9 @@ func (p piece) origin(a, b int) span {
 
 // buffer is the scratch of one step.
 type buffer struct {
-	text []byte
-	al   []span
+	text  []byte
+	al    []span
+	limit int // put stops beyond it; the step's caller sees the length and fails
 }
 
 // view is the bytes as a string without a copy: it changes when the buffer is used again.
@@ -85,6 +86,9 @@ func (w *rewriter) skip(n int) {
 // put appends r.
 func (w *rewriter) put(r rune, change int) {
 	n := len(w.buf.text)
+	if n > w.buf.limit {
+		return
+	}
 	w.buf.text = utf8.AppendRune(w.buf.text, r)
 	if !w.track {
 		return

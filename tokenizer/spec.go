@@ -135,12 +135,35 @@ func (s *spec) build() (*Tokenizer, error) {
 	if err := t.add(s.added); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
+	if err := t.checkIDs(); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
 	t.roles = t.findRoles(s.roles)
 	return t, nil
 }
 
+// checkIDs holds the ids that the post-processor and the padding put in against the vocabulary.
+func (t *Tokenizer) checkIDs() error {
+	for _, items := range [][]templateItem{t.post.single, t.post.pair} {
+		for _, it := range items {
+			for k, id := range it.ids {
+				if id < 0 || int(id) >= t.size {
+					return fmt.Errorf("post_processor: token %q has id %d, and the vocabulary has %d", it.texts[k], id, t.size)
+				}
+			}
+		}
+	}
+	if p := t.padding; p != nil && (p.id < 0 || int(p.id) >= t.size) {
+		return fmt.Errorf("padding: pad_id is %d, and the vocabulary has %d", p.id, t.size)
+	}
+	return nil
+}
+
 // maxAddedBytes bounds an added token, and with it the time a match may take.
 const maxAddedBytes = 1024
+
+// maxNormalized is the same for its normalized form.
+const maxNormalized = 4 * maxAddedBytes
 
 // add gives the added tokens their ids, as the reference does: a text that has an id keeps
 // it, another gets the next one behind the vocabulary, whatever its entry says.
@@ -169,6 +192,9 @@ func (t *Tokenizer) add(tokens []addedToken) error {
 		a.id, a.text = id, a.content
 		if a.normalized {
 			a.text = t.normalizeText(a.content)
+		}
+		if len(a.text) > maxNormalized {
+			return fmt.Errorf("added_tokens: normalization makes %q longer than %d bytes", a.content, maxNormalized)
 		}
 		if a.text == "" {
 			return fmt.Errorf("added_tokens: nothing is left of %q after normalization", a.content)
@@ -201,9 +227,12 @@ func (t *Tokenizer) add(tokens []addedToken) error {
 
 func (t *Tokenizer) normalizeText(s string) string {
 	st := t.state()
+	st.norm[0].limit, st.norm[1].limit = maxNormalized, maxNormalized
 	p := piece{s: s}
 	for _, n := range t.norm {
-		p = n.normalize(p, st)
+		if p = n.normalize(p, st); len(p.s) > maxNormalized {
+			break
+		}
 	}
 	return strings.Clone(p.s)
 }

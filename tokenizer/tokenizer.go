@@ -115,7 +115,6 @@ func (t *Tokenizer) AppendIDs(dst []int32, text string, o Options) ([]int32, err
 	if o.Truncate > 0 {
 		room = o.Truncate
 	}
-	before := len(dst)
 	items := plainItems
 	if o.Special && t.post.single != nil {
 		items = t.post.single
@@ -126,23 +125,23 @@ func (t *Tokenizer) AppendIDs(dst []int32, text string, o Options) ([]int32, err
 	}
 	st := t.state()
 	defer t.release(st)
-	st.full, st.opt = false, &o
+	st.full = false
+	out := dst
 	for _, it := range items {
 		if it.text < 0 {
-			dst = append(dst, it.ids...)
+			out = append(out, it.ids...)
 			continue
 		}
-		st.ids = dst
-		from := len(dst)
-		st.run(text, &o)
-		if dst = st.ids; len(dst)-from > room {
-			dst = dst[:from+room]
+		st.ids = out
+		from := len(out)
+		if err := st.run(text, &o); err != nil {
+			return dst, err
+		}
+		if out = st.ids; len(out)-from > room {
+			out = out[:from+room]
 		}
 	}
-	if dst == nil && before == 0 {
-		dst = []int32{}
-	}
-	return dst, nil
+	return out, nil
 }
 
 // plainItems is a template without special tokens.
@@ -194,8 +193,10 @@ func (t *Tokenizer) encode(texts []string, o Options) (*Encoding, error) {
 		if i > 0 {
 			o.Plain = nil
 		}
-		st.full, st.opt = true, &o
-		st.run(text, &o)
+		st.full = true
+		if err := st.run(text, &o); err != nil {
+			return nil, err
+		}
 		states[i], n[i] = st, len(st.parts)
 	}
 	if limited {
