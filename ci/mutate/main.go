@@ -7,6 +7,9 @@
 //	go run ./ci/mutate -list        what there is
 //	go run ./ci/mutate -check       that each applies and compiles; no test runs
 //
+// Whichever are chosen, without -run all have to apply: so a change of the code that moves a mutant's place is noticed
+// at once.
+//
 // A mutant is a unified diff of one hunk in one file, with a header that git apply skips:
 //
 //	# class: eps
@@ -80,6 +83,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	every := slices.Clone(mutants)
 	mutants, err = choose(mutants, &o)
 	if err != nil {
 		return err
@@ -95,6 +99,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer work.remove()
+	if o.pattern == "" {
+		if err := work.applies(ctx, every); err != nil {
+			return err
+		}
+	}
 	return attack(ctx, out, work, mutants, o)
 }
 

@@ -142,6 +142,9 @@ func TestAttack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer work.remove()
+	if err := work.applies(t.Context(), ms); err == nil || !strings.HasSuffix(err.Error(), ": e-apply") {
+		t.Errorf("the one that does not apply: got error %v", err)
+	}
 	var out strings.Builder
 	err = attack(t.Context(), &out, work, ms, options{timeout: time.Minute})
 	if err == nil || err.Error() != "not killed: b-survives, c-compile, d-panics, e-apply" {
@@ -154,5 +157,24 @@ func TestAttack(t *testing.T) {
 	}
 	if got, err := os.ReadFile(filepath.Join(work.dir, "p.go")); err != nil || string(got) != source {
 		t.Errorf("the workspace is not restored: %v\n%s", err, got)
+	}
+
+	// A failure elsewhere, mutant or not, kills nobody.
+	sick, err := newWorkspace(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sick.remove()
+	if err := os.MkdirAll(filepath.Join(sick.dir, "q"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"q/q.go": "package q\n", "q/q_test.go": "package q\n\nimport \"testing\"\n\nfunc TestSick(t *testing.T) {\n\tt.Error(1)\n}\n"} {
+		if err := os.WriteFile(filepath.Join(sick.dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = attack(t.Context(), &out, sick, ms[1:2], options{timeout: time.Minute})
+	if err == nil || !strings.Contains(err.Error(), "the tests fail without any mutant: q TestSick") {
+		t.Errorf("a sick tree: got error %v", err)
 	}
 }

@@ -39,6 +39,7 @@ type verdict struct {
 // workspace is a copy of the working tree: tracked files as they are now, and new ones that git does not ignore.
 type workspace struct {
 	dir, root string
+	whole     bool // all tests of the unbroken copy have passed
 }
 
 func newWorkspace(ctx context.Context, root string) (*workspace, error) {
@@ -101,6 +102,20 @@ func (w *workspace) command(ctx context.Context, name string, args ...string) *e
 	return cmd
 }
 
+// applies names the mutants that the tree has outgrown.
+func (w *workspace) applies(ctx context.Context, mutants []mutant) error {
+	var outgrown []string
+	for _, m := range mutants {
+		if err := w.command(ctx, "git", "apply", "--check", m.path).Run(); err != nil {
+			outgrown = append(outgrown, m.name)
+		}
+	}
+	if len(outgrown) > 0 {
+		return fmt.Errorf("git apply refuses these, whose code has changed: %s", strings.Join(outgrown, ", "))
+	}
+	return ctx.Err()
+}
+
 // try applies a mutant, judges it and takes it back.
 func (w *workspace) try(ctx context.Context, m mutant, o options) (verdict, error) {
 	file := filepath.Join(w.dir, filepath.FromSlash(m.file))
@@ -136,6 +151,9 @@ func (w *workspace) try(ctx context.Context, m mutant, o options) (verdict, erro
 	if err != nil || v.outcome != survived {
 		return v, err
 	}
+	if err := w.testWhole(ctx, file, before, after, o); err != nil {
+		return verdict{}, err
+	}
 	v, err = w.test(ctx, []string{"./..."}, o.timeout)
 	if err != nil || v.outcome != survived {
 		if v.outcome == killed {
@@ -147,6 +165,26 @@ func (w *workspace) try(ctx context.Context, m mutant, o options) (verdict, erro
 		return w.conform(ctx, m)
 	}
 	return v, nil
+}
+
+// testWhole makes sure, once, that all tests pass without a mutant: a test that fails anyway would kill each. The
+// mutant's file is as before for that time.
+func (w *workspace) testWhole(ctx context.Context, file string, before, after []byte, o options) error {
+	if w.whole {
+		return nil
+	}
+	if err := os.WriteFile(file, before, 0o666); err != nil {
+		return err
+	}
+	v, err := w.test(ctx, []string{"./..."}, o.timeout)
+	switch {
+	case err != nil:
+		return err
+	case v.outcome != survived:
+		return fmt.Errorf("the tests fail without any mutant: %s\n%s", v.by, v.detail)
+	}
+	w.whole = true
+	return os.WriteFile(file, after, 0o666)
 }
 
 // event is a line of go test -json.
