@@ -153,7 +153,10 @@ func TestLeavingTheLoop(t *testing.T) {
 	}
 	for name, leave := range map[string]func(){
 		"break": func() {
-			for range m.Generate(t.Context(), godwit.Request{Prompt: "a", MaxTokens: 120, IgnoreEOS: true}) {
+			for _, err := range m.Generate(t.Context(), godwit.Request{Prompt: "a", MaxTokens: 120, IgnoreEOS: true}) {
+				if err != nil {
+					t.Error(err)
+				}
 				break
 			}
 		},
@@ -303,13 +306,15 @@ func TestStops(t *testing.T) {
 	free := complete(t, m, request(24))
 	r := request(24)
 	r.Stop = []string{"never", " selfly"}
-	res := complete(t, m, r)
+	if res := complete(t, m, r); res.Text != free.Text || res.Stop != "" {
+		t.Errorf("stop texts that do not come: text %q, stop %q, want %q", res.Text, res.Stop, free.Text)
+	}
 	i := strings.Index(free.Text, "self")
 	if i < 0 {
 		t.Fatalf("the checkpoint changed: %q", free.Text)
 	}
 	r.Stop = []string{"never", "self"}
-	res = complete(t, m, r)
+	res := complete(t, m, r)
 	if res.Text != free.Text[:i] || res.Stop != "self" || res.Finish != godwit.FinishStop {
 		t.Errorf("text %q, stop %q, finish %q", res.Text, res.Stop, res.Finish)
 	}
@@ -736,7 +741,10 @@ func TestConcurrentCalls(t *testing.T) {
 				}
 			case 1:
 				ctx, cancel := context.WithCancel(t.Context())
-				for range m.Generate(ctx, request(50)) {
+				for _, err := range m.Generate(ctx, request(50)) {
+					if err != nil && !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
 					cancel()
 				}
 				cancel()

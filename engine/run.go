@@ -158,7 +158,7 @@ func (r *Run) signal() {
 // its cause.
 func cancelled(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
-	if cause == nil || cause == err {
+	if cause == nil || cause == err { //nolint:errorlint // a cause that wraps err says more: only the same one is left out
 		return fmt.Errorf("engine: cancelled: %w", err)
 	}
 	return fmt.Errorf("engine: cancelled: %w: %w", err, cause)
