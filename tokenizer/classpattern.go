@@ -1,5 +1,6 @@
-// The small patterns of Split and Replace: one class or character with a quantifier,
-// or a fixed sequence of them, as \p{N}{1,3}, [0-9][0-9][0-9], \s+ or " {2,}".
+// The small patterns of Split and Replace: one class or character with a quantifier, a
+// fixed sequence of them, or one that is optional before another, as \p{N}{1,3},
+// [0-9][0-9][0-9], " {2,}" or \s?[A-Za-z]+.
 
 package tokenizer
 
@@ -13,14 +14,27 @@ type charClass struct {
 	ranges [][2]rune
 	bits   uint16
 	negate bool
+	ascii  [utf8.RuneSelf]bool // the answers for ASCII, once done
+	done   bool
 }
 
 func (c *charClass) has(r rune) bool {
+	if r < utf8.RuneSelf && c.done {
+		return c.ascii[r]
+	}
 	in := c.bits != 0 && classTable.get(r)&c.bits != 0
 	for i := 0; !in && i < len(c.ranges); i++ {
 		in = r >= c.ranges[i][0] && r <= c.ranges[i][1]
 	}
 	return in != c.negate
+}
+
+// finish fills in the answers for ASCII.
+func (c *charClass) finish() {
+	for r := range c.ascii {
+		c.ascii[r] = c.has(rune(r))
+	}
+	c.done = true
 }
 
 // counted is a class, least to most times.
@@ -67,9 +81,30 @@ const maxPatternLen = 256
 
 const unlimited = 1 << 30
 
+// optionalPattern is X?Y+: y alone also where x could take its first character and none is left.
+type optionalPattern struct{ x, y counted }
+
+func (p optionalPattern) find(s string, from int) (start, end int) {
+	y := classPattern{p.y}
+	for i := from; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if p.x.class.has(r) {
+			if end, ok := y.match(s, i+size); ok {
+				return i, end
+			}
+		}
+		if end, ok := y.match(s, i); ok {
+			return i, end
+		}
+		i += size
+	}
+	return -1, -1
+}
+
 // parseClassPattern reads such a pattern; ok is false for anything it would have to guess at.
-// Quantifiers that leave a choice stand alone: greedy matching then needs no backtracking.
-func parseClassPattern(regex string) (classPattern, bool) {
+// Quantifiers that leave a choice stand alone, or at the end behind one optional character:
+// greedy matching then needs no more backtracking than optionalPattern does.
+func parseClassPattern(regex string) (pattern, bool) {
 	var p classPattern
 	total := 0
 	for rest := regex; rest != ""; {
@@ -81,16 +116,18 @@ func parseClassPattern(regex string) (classPattern, bool) {
 		if c.least, c.most, rest, ok = parseQuantifier(rest); !ok {
 			return nil, false
 		}
+		c.class.finish()
 		p = append(p, c)
 		if total += c.least; total > maxPatternLen {
 			return nil, false
 		}
 	}
-	if len(p) > 1 {
-		for _, c := range p {
-			if c.least != c.most {
-				return nil, false
-			}
+	if len(p) == 2 && p[0].least == 0 && p[1].least == 1 {
+		return optionalPattern{p[0], p[1]}, true
+	}
+	for _, c := range p {
+		if c.least == 0 || len(p) > 1 && c.least != c.most {
+			return nil, false
 		}
 	}
 	return p, len(p) > 0
@@ -101,6 +138,8 @@ func parseQuantifier(s string) (least, most int, rest string, ok bool) {
 	switch {
 	case strings.HasPrefix(s, "+"):
 		most, s = unlimited, s[1:]
+	case strings.HasPrefix(s, "?"):
+		least, s = 0, s[1:]
 	case strings.HasPrefix(s, "{"):
 		end := strings.IndexByte(s, '}')
 		if end < 0 {

@@ -45,12 +45,11 @@ func fixtures(t testing.TB) string {
 
 // gunzip reads a file of testdata.
 func gunzip(t testing.TB, name string) []byte {
-	f, err := os.Open(filepath.Join("testdata", name))
+	packed, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
+	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,8 +173,8 @@ func checkLimits(t *testing.T, name string, parts map[string]any, r goldenRow) {
 		t.Fatal(err)
 	}
 	mask := make([]int, len(e.Mask))
-	for i, real := range e.Mask {
-		if real {
+	for i, attended := range e.Mask {
+		if attended {
 			mask[i] = 1
 		}
 	}

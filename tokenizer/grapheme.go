@@ -94,7 +94,7 @@ func (c *clusterState) breaks(before, after uint16) bool {
 	case after == gbExtend || after == gbZWJ || after == gbSpacingMark || before == gbPrepend:
 		return false
 	case after == gbConsonant:
-		return !(c.consonant && c.linked)
+		return !c.consonant || !c.linked
 	case before == gbZWJ && after == gbPictographic:
 		return !c.joined
 	case before == gbRegional && after == gbRegional:

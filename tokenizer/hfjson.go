@@ -231,6 +231,7 @@ func (s *spec) readMerges(data []byte, b *bpeSpec) error {
 	if err != nil {
 		return err
 	}
+	s.vocab = v
 	r := &reader{data: data}
 	var pair, joined []byte
 	rank := int32(0)

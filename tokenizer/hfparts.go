@@ -84,13 +84,16 @@ func flatten(data []byte, n *int, leaf func(c *component) error) error {
 		return err
 	}
 	if k := max(len(c.Content), len(c.Prepend), len(c.Prefix), len(c.Suffix)); k > maxContent {
-		return fmt.Errorf("%s: a text of %d bytes is longer than %d", c.Type, k, maxContent)
+		return fmt.Errorf("%.60s: a text of %d bytes is longer than %d", c.Type, k, maxContent)
 	}
 	if *n++; *n > maxSteps {
 		return fmt.Errorf("more than %d components", maxSteps)
 	}
 	if c.Type != "Sequence" {
-		return leaf(&c)
+		if err := leaf(&c); err != nil {
+			return fmt.Errorf("%.60s: %w", c.Type, err)
+		}
+		return nil
 	}
 	for _, parts := range [][]json.RawMessage{c.Normalizers, c.PreTokenizers, c.Processors, c.Decoders} {
 		for _, p := range parts {
@@ -102,9 +105,9 @@ func flatten(data []byte, n *int, leaf func(c *component) error) error {
 	return nil
 }
 
-func unsupported(kind string, known ...string) error {
+func unsupported(known ...string) error {
 	slices.Sort(known)
-	return fmt.Errorf("type %q is not supported: supported are %s, Sequence", kind, strings.Join(known, ", "))
+	return fmt.Errorf("this type is not supported: supported are %s, Sequence", strings.Join(known, ", "))
 }
 
 // maxContent bounds the texts that components put in.
@@ -133,7 +136,7 @@ func (c *component) normalizer() (normalizer, error) {
 	switch c.Type {
 	case "BertNormalizer":
 		if c.CleanText == nil || c.ChineseChars == nil || c.Lowercase == nil {
-			return nil, errors.New("BertNormalizer needs clean_text, handle_chinese_chars and lowercase")
+			return nil, errors.New("it needs clean_text, handle_chinese_chars and lowercase")
 		}
 		accents := *c.Lowercase
 		if c.StripAccents != nil {
@@ -163,7 +166,7 @@ func (c *component) normalizer() (normalizer, error) {
 	case "Replace":
 		p, err := c.pattern()
 		if err != nil {
-			return nil, fmt.Errorf("Replace: %w", err)
+			return nil, err
 		}
 		return replace{p, c.Content}, nil
 	case "Precompiled":
@@ -173,7 +176,7 @@ func (c *component) normalizer() (normalizer, error) {
 		}
 		return newCharsmap(data)
 	}
-	return nil, unsupported(c.Type, "BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "Prepend", "ByteLevel", "Replace", "Precompiled")
+	return nil, unsupported("BertNormalizer", "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Strip", "Nmt", "Prepend", "ByteLevel", "Replace", "Precompiled")
 }
 
 func (s *spec) readPreTokenizer(data []byte) error {
@@ -204,12 +207,12 @@ func (c *component) preTokenizer() (preTokenizer, error) {
 	case "Punctuation":
 		b, ok := behaviors[c.Behavior]
 		if !ok && c.Behavior != "" {
-			return nil, fmt.Errorf("Punctuation: behavior %q is unknown", c.Behavior)
+			return nil, fmt.Errorf("behavior %q is unknown", c.Behavior)
 		}
 		return splitter{pattern: bitsPattern(classPunct8), behavior: b}, nil
 	case "CharDelimiterSplit", "Delimiter":
 		if utf8.RuneCountInString(c.Delimiter) != 1 {
-			return nil, fmt.Errorf("%s: delimiter %q is not one character", c.Type, c.Delimiter)
+			return nil, fmt.Errorf("delimiter %q is not one character", c.Delimiter)
 		}
 		return splitter{pattern: literal(c.Delimiter), behavior: removed}, nil
 	case "FixedLength":
@@ -218,17 +221,17 @@ func (c *component) preTokenizer() (preTokenizer, error) {
 			n = *c.Length
 		}
 		if n < 1 {
-			return nil, fmt.Errorf("FixedLength: length is %d", n)
+			return nil, fmt.Errorf("length is %d", n)
 		}
 		return fixedLength(n), nil
 	case "Split":
 		b, ok := behaviors[c.Behavior]
 		if !ok {
-			return nil, fmt.Errorf("Split: behavior %q is unknown", c.Behavior)
+			return nil, fmt.Errorf("behavior %q is unknown", c.Behavior)
 		}
 		p, err := c.pattern()
 		if err != nil {
-			return nil, fmt.Errorf("Split: %w", err)
+			return nil, err
 		}
 		return splitter{pattern: p, behavior: b, invert: c.Invert}, nil
 	case "Metaspace":
@@ -237,25 +240,25 @@ func (c *component) preTokenizer() (preTokenizer, error) {
 		m.scheme, err = c.scheme()
 		return m, err
 	}
-	return nil, unsupported(c.Type, "ByteLevel", "BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Digits", "Punctuation", "CharDelimiterSplit",
+	return nil, unsupported("ByteLevel", "BertPreTokenizer", "Whitespace", "WhitespaceSplit", "Digits", "Punctuation", "CharDelimiterSplit",
 		"FixedLength", "Split", "Metaspace")
 }
 
 // scheme reads the two spellings of Metaspace's prefix.
 func (c *component) scheme() (string, error) {
 	if utf8.RuneCountInString(c.Replacement) != 1 {
-		return "", fmt.Errorf("Metaspace: replacement %q is not one character", c.Replacement)
+		return "", fmt.Errorf("replacement %q is not one character", c.Replacement)
 	}
 	scheme := c.PrependScheme
 	if scheme == "" {
 		scheme = "always"
 	}
 	if scheme != "always" && scheme != "first" && scheme != "never" {
-		return "", fmt.Errorf("Metaspace: prepend_scheme %q is unknown", scheme)
+		return "", fmt.Errorf("prepend_scheme %q is unknown", scheme)
 	}
 	if c.PrefixSpace != nil && !*c.PrefixSpace {
 		if c.PrependScheme != "" && scheme != "never" {
-			return "", fmt.Errorf("Metaspace: add_prefix_space contradicts prepend_scheme %q", scheme)
+			return "", fmt.Errorf("add_prefix_space contradicts prepend_scheme %q", scheme)
 		}
 		scheme = "never"
 	}
@@ -267,7 +270,7 @@ func (s *spec) readPostProcessor(data []byte) error {
 	return flatten(data, &n, func(c *component) error {
 		if c.Type != "ByteLevel" {
 			if templates++; templates > 1 {
-				return fmt.Errorf("%s behind another post-processor that adds tokens is not supported", c.Type)
+				return errors.New("a second post-processor that adds tokens is not supported")
 			}
 		}
 		switch c.Type {
@@ -281,7 +284,7 @@ func (s *spec) readPostProcessor(data []byte) error {
 		case "RobertaProcessing", "BertProcessing":
 			return s.readClsSep(c)
 		}
-		return unsupported(c.Type, "ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
+		return unsupported("ByteLevel", "TemplateProcessing", "RobertaProcessing", "BertProcessing")
 	})
 }
 
@@ -303,15 +306,15 @@ func (s *spec) readTemplate(c *component) error {
 			case it.SpecialToken != nil:
 				k, ok := c.SpecialTokens[it.SpecialToken.ID]
 				if !ok || len(k.IDs) != len(k.Tokens) {
-					return fmt.Errorf("TemplateProcessing: %s: special token %q is not declared with ids and tokens", form.name, it.SpecialToken.ID)
+					return fmt.Errorf("%s: special token %q is not declared with ids and tokens", form.name, it.SpecialToken.ID)
 				}
 				*form.to = append(*form.to, templateItem{text: -1, ids: k.IDs, texts: k.Tokens, typeID: it.SpecialToken.TypeID})
 			default:
-				return fmt.Errorf("TemplateProcessing: %s: an item is neither a text of this form nor a special token", form.name)
+				return fmt.Errorf("%s: an item is neither a text of this form nor a special token", form.name)
 			}
 		}
 		if seen[0] > 1 || seen[1] > 1 || len(form.items) > maxSteps {
-			return fmt.Errorf("TemplateProcessing: %s: a text occurs twice, or there are more than %d items", form.name, maxSteps)
+			return fmt.Errorf("%s: a text occurs twice, or there are more than %d items", form.name, maxSteps)
 		}
 		if len(form.items) == 0 {
 			*form.to = []templateItem{}
@@ -327,7 +330,7 @@ func (s *spec) readClsSep(c *component) error {
 	for i, raw := range [][]json.RawMessage{c.CLS, c.Sep} {
 		items[i] = templateItem{text: -1, ids: make([]int32, 1), texts: make([]string, 1)}
 		if len(raw) != 2 || decodeJSON(raw[0], &items[i].texts[0]) != nil || decodeJSON(raw[1], &items[i].ids[0]) != nil {
-			return fmt.Errorf("%s: cls and sep are not a token and its id each", c.Type)
+			return errors.New("cls and sep are not a token and its id each")
 		}
 	}
 	cls, sep := items[0], items[1]
@@ -361,7 +364,7 @@ func (s *spec) readDecoder(data []byte) error {
 			case step.kind == decodeFuse:
 			case step.kind == decodeReplace && one && utf8.RuneCountInString(string(step.pattern.(literal))) == 1:
 			default:
-				return fmt.Errorf("%s behind Fuse or ByteLevel is not supported: supported are Strip and Replace of one character", c.Type)
+				return errors.New("behind Fuse or ByteLevel only Strip and Replace of one character are supported")
 			}
 		}
 		whole = whole || step.kind == decodeFuse || step.kind == decodeByteLevel
@@ -392,22 +395,22 @@ func (c *component) decoder() (decodeStep, error) {
 		return decodeStep{kind: decodeFuse}, nil
 	case "BPEDecoder":
 		if c.Suffix == "" {
-			return decodeStep{}, errors.New("BPEDecoder: suffix is empty")
+			return decodeStep{}, errors.New("suffix is empty")
 		}
 		return decodeStep{kind: decodeBPE, text: c.Suffix}, nil
 	case "Strip":
 		if utf8.RuneCountInString(c.Content) != 1 || c.Start < 0 || c.Stop < 0 {
-			return decodeStep{}, fmt.Errorf("Strip: content %q, start %d, stop %d", c.Content, c.Start, c.Stop)
+			return decodeStep{}, fmt.Errorf("content %q, start %d, stop %d", c.Content, c.Start, c.Stop)
 		}
 		return decodeStep{kind: decodeStrip, text: c.Content, start: c.Start, stop: c.Stop}, nil
 	case "Replace":
 		p, err := c.pattern()
 		if err != nil {
-			return decodeStep{}, fmt.Errorf("Replace: %w", err)
+			return decodeStep{}, err
 		}
 		return decodeStep{kind: decodeReplace, pattern: p, text: c.Content}, nil
 	}
-	return decodeStep{}, unsupported(c.Type, "ByteLevel", "WordPiece", "Metaspace", "ByteFallback", "Fuse", "BPEDecoder", "Strip", "Replace")
+	return decodeStep{}, unsupported("ByteLevel", "WordPiece", "Metaspace", "ByteFallback", "Fuse", "BPEDecoder", "Strip", "Replace")
 }
 
 type truncationJSON struct {

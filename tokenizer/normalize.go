@@ -306,7 +306,7 @@ var byteRunes, runeBytes = func() (runes [256]rune, bytes [0x144]int16) {
 	next := rune(256)
 	for b := range runes {
 		r := rune(b)
-		if !(r >= '!' && r <= '~' || r >= 0xA1 && r <= 0xAC || r >= 0xAE && r <= 0xFF) {
+		if r < '!' || r > '~' && r < 0xA1 || r == 0xAD {
 			r = next
 			next++
 		}

@@ -141,12 +141,8 @@ func (t truncation) lengths(n []int) ([]int, error) {
 
 // longestFirst leaves the shorter text whole while the longer one can make room.
 func longestFirst(a, b, length int) []int {
-	short, long := min(a, b), max(a, b)
-	if short > length {
-		long = short
-	} else {
-		long = max(short, length-short)
-	}
+	short := min(a, b)
+	long := max(short, length-short)
 	if short+long > length {
 		short = length / 2
 		long = short + length%2

@@ -10,6 +10,7 @@ import (
 // spec is a tokenizer in parts. The readers of the file formats fill it in.
 type spec struct {
 	tokens tokenList
+	vocab  *vocab // of tokens, if a reader needed it already
 	model  modelSpec
 
 	norm  []normalizer
@@ -100,9 +101,12 @@ func (s *spec) build() (*Tokenizer, error) {
 	if s.model == nil {
 		return nil, errNoModel
 	}
-	v, err := newVocab(s.tokens, s.model.repeats())
-	if err != nil {
-		return nil, fmt.Errorf("tokenizer: %w", err)
+	v := s.vocab
+	if v == nil {
+		var err error
+		if v, err = newVocab(s.tokens, s.model.repeats()); err != nil {
+			return nil, fmt.Errorf("tokenizer: %w", err)
+		}
 	}
 	t := &Tokenizer{vocab: v, cache: newWordCache(), norm: s.norm, pre: s.pre, post: s.post, decode: s.plan,
 		truncation: s.truncation, padding: s.padding, template: s.template, maxLength: s.maxLength, size: len(v.at)}

@@ -96,6 +96,7 @@ var knownPatterns = []struct {
 	{"DeepSeek-V3", regexDeepSeekV3, gappy(scanDeepSeek)},
 	{"CLIP", regexClip, gappy(scanClip)},
 	{"BLOOM", regexBloom, gappy(scanBloom)},
+	{"DeepSeek-V2", `\s+$`, gappy(scanLineEnd)},
 }
 
 // patternFor returns the scanner of a regular expression.
@@ -111,7 +112,7 @@ func patternFor(regex string) (pattern, error) {
 	if p, ok := parseClassPattern(regex); ok {
 		return p, nil
 	}
-	return nil, fmt.Errorf("regular expression %.300q is not supported: supported are those of %s, and one character or class with a quantifier",
+	return nil, fmt.Errorf("regular expression %.300q is not supported: supported are those of %s, and patterns of single classes",
 		regex, strings.Join(names, ", "))
 }
 
@@ -369,6 +370,18 @@ func scanBloom(s string, i int) int {
 		return i
 	}
 	return end
+}
+
+// scanLineEnd matches \s+$: white space up to the last place in it that ends a line.
+func scanLineEnd(s string, i int) int {
+	end := run(s, i, classSpace)
+	if end == len(s) {
+		return end
+	}
+	if n := strings.LastIndexByte(s[i:end], '\n'); n > 0 {
+		return i + n
+	}
+	return i
 }
 
 func scanDeepSeek(s string, i int) int {

@@ -256,14 +256,14 @@ func (t *Tokenizer) assemble(states []*state, o *Options) *Encoding {
 	return e
 }
 
-func (e *Encoding) add(id, typeID int32, text string, at span, special bool, segment int8, real bool) {
+func (e *Encoding) add(id, typeID int32, text string, at span, special bool, segment int8, attended bool) {
 	e.IDs = append(e.IDs, id)
 	e.TypeIDs = append(e.TypeIDs, typeID)
 	e.Tokens = append(e.Tokens, text)
 	e.Offsets = append(e.Offsets, [2]int{int(at.start), int(at.end)})
 	e.Special = append(e.Special, special)
 	e.Segment = append(e.Segment, segment)
-	e.Mask = append(e.Mask, real)
+	e.Mask = append(e.Mask, attended)
 }
 
 func (e *Encoding) pad(p *padding, n int) {

@@ -96,6 +96,9 @@ def byte_level_variants(v):
     v["tekken-3"] = split_as(UPPER + LOWER + r"|\p{N}{1,3}" + SLASH)
     v["deepseek-v3"] = variant(GPT2, pre_tokenizer=pre(split(r"\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(
         "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*" + TAIL.replace(r"\r\n", "\r\n")), byte_level()))
+    v["deepseek-v2"] = variant(GPT2, pre_tokenizer=pre(split("[\r\n]"), split(r"\s?[A-Za-zµÀ-ÖØ-öø-ƺ]+"), split(r"\s?[!-/:-~！-／：-～‘-‟　-。]+"), split(r"\s+$"),
+                                                       split("[一-龥ࠀ-一가-퟿]+"), {"type": "Digits", "individual_digits": True}, byte_level()))
+    v["line-ends"] = variant(GPT2, pre_tokenizer=pre(split(r"\s+$"), split("[ a]?[a-e]+", "Removed"), byte_level()))
     v["bloom"] = split_as(" ?[^(\\s|[.,!?…。，、।۔،])]+")
     v["falcon"] = variant(GPT2, pre_tokenizer=pre({"type": "Punctuation", "behavior": "Contiguous"}, byte_level(True),
                                                   {"type": "Digits", "individual_digits": False}, split("[0-9][0-9][0-9]")))
