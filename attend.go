@@ -20,6 +20,7 @@ const defaultCaptureBytes = 256 << 20
 // capturePlan is a Capture, resolved for a model.
 type capturePlan struct {
 	capture engine.Capture
+	limit   int64 // bytes
 }
 
 // planCapture resolves a capture of so many tokens; rows says that no row is
@@ -38,6 +39,7 @@ func (m *Model) planCapture(c Capture, tokens int, rows bool) (*capturePlan, err
 	if limit == 0 {
 		limit = defaultCaptureBytes
 	}
+	p.limit = limit
 	if n := p.capture.Bytes(m.in, tokens); limit < 0 || n > limit {
 		return nil, &ParamError{"Capture.MaxBytes", limit, fmt.Sprintf("the result would have %d bytes: choose Layers and Heads, shorten the text, or raise it", n)}
 	}
@@ -64,15 +66,19 @@ func indexes(field string, list []int, n int) ([]int, error) {
 	return slices.Compact(out), nil
 }
 
-// Attend runs a text once and returns what each head looked at.
+// Attend runs a text once and returns what each head looked at. An
+// encoder-decoder reads the text with the encoder; its decoder reads Target, or
+// what it writes itself, greedily.
 func (m *Model) Attend(ctx context.Context, req AttendRequest) (*Attention, error) {
 	start := time.Now()
 	if err := m.can(TaskAttend); err != nil {
 		return nil, err
 	}
-	encoder := m.in.Kind == model.Encode
-	if req.Pair != "" && !encoder {
+	switch {
+	case req.Pair != "" && m.in.Kind != model.Encode:
 		return nil, &ParamError{"Pair", fmt.Sprintf("%q", shorten(req.Pair, 40)), "only encoders read pairs"}
+	case req.Target != "" && m.in.Kind != model.Seq2Seq:
+		return nil, &ParamError{"Target", fmt.Sprintf("%q", shorten(req.Target, 40)), "only encoder-decoders have one"}
 	}
 	var e *tokenizer.Encoding
 	var err error
@@ -93,23 +99,26 @@ func (m *Model) Attend(ctx context.Context, req AttendRequest) (*Attention, erro
 	if err != nil {
 		return nil, err
 	}
-	var rows *engine.Rows
+	pieces := encodedPieces(e, req.Text, req.Pair)
 	usage := Usage{PromptTokens: len(e.IDs)}
-	if encoder {
-		rows, err = m.attendEncoder(ctx, plan, e, &usage)
-	} else {
-		rows, err = m.attendDecoder(ctx, plan, e, &usage)
+	var a *Attention
+	switch m.in.Kind {
+	case model.Encode:
+		a, err = m.attendEncoder(ctx, plan, e, pieces, &usage)
+	case model.Seq2Seq:
+		a, err = m.attendBoth(ctx, plan, e.IDs, pieces, req, &usage)
+	default:
+		a, err = m.attendDecoder(ctx, plan, engine.Request{Prompts: [][]int32{e.IDs}}, pieces, pieces, &usage)
 	}
 	if err != nil {
 		return nil, m.callError(err)
 	}
-	a := m.attention(plan, rows, encodedPieces(e))
 	a.Usage = usage
 	a.Usage.Total = time.Since(start)
 	return a, nil
 }
 
-func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.Encoding, usage *Usage) (*engine.Rows, error) {
+func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.Encoding, pieces []Piece, usage *Usage) (*Attention, error) {
 	rec := engine.NewRecorder(&p.capture, m.in, len(e.IDs))
 	start := time.Now()
 	err := m.engine.Do(ctx, func(s *runtime.Stream) error {
@@ -125,11 +134,16 @@ func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.
 		m.inner.Forward(s, &b, nil)
 		return nil
 	})
-	return rec.Prompt, err
+	if err != nil {
+		return nil, err
+	}
+	return &Attention{Encoder: p.selfMap(rec.Prompt, pieces), EncoderHidden: rec.Prompt.Hidden}, nil
 }
 
-func (m *Model) attendDecoder(ctx context.Context, p *capturePlan, e *tokenizer.Encoding, usage *Usage) (*engine.Rows, error) {
-	run, err := m.engine.Submit(ctx, engine.Request{Prompts: [][]int32{e.IDs}, Sampling: engine.Greedy(), Logprobs: -1, Capture: &p.capture})
+// attendDecoder reads what a request gives a decoder and writes nothing.
+func (m *Model) attendDecoder(ctx context.Context, p *capturePlan, r engine.Request, source, read []Piece, usage *Usage) (*Attention, error) {
+	r.Sampling, r.Logprobs, r.Capture = engine.Greedy(), -1, &p.capture
+	run, err := m.engine.Submit(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -137,30 +151,98 @@ func (m *Model) attendDecoder(ctx context.Context, p *capturePlan, e *tokenizer.
 		return nil, err
 	}
 	usage.Queued = run.Stats().Queued
-	return run.Prompt, nil
+	return m.attention(p, run, source, read), nil
 }
 
-// attention makes a result of recorded rows of the whole prompt.
-func (m *Model) attention(p *capturePlan, rows *engine.Rows, pieces []Piece) *Attention {
-	a := &Attention{}
-	var am *AttentionMap
-	if rows.Weights != nil {
-		am = &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
-	}
-	if m.in.Kind == model.Encode {
-		a.Encoder, a.EncoderHidden = am, rows.Hidden
+// attendBoth runs an encoder-decoder over a source and a target.
+func (m *Model) attendBoth(ctx context.Context, p *capturePlan, source []int32, pieces []Piece, req AttendRequest, usage *Usage) (*Attention, error) {
+	var target []int32
+	text := req.Target
+	if text != "" {
+		var err error
+		if target, err = m.prefixIDs(text); err != nil {
+			return nil, err
+		}
 	} else {
-		a.Decoder, a.DecoderHidden = am, rows.Hidden
+		res, err := m.Complete(ctx, Request{Tokens: source, Sampling: Sampling{Temperature: new(0.0)}})
+		if err != nil {
+			return nil, err
+		}
+		target, text, usage.OutputTokens = res.IDs, res.Text, res.Usage.OutputTokens
+		if n := len(target); slices.Contains(m.cp.eos, target[n-1]) {
+			target = target[:n-1] // nothing follows the end token
+		}
+	}
+	if len(target)+1 > m.info.Context {
+		return nil, &TooLongError{Tokens: len(target) + 1, Limit: m.info.Context}
+	}
+	if n, limit := p.capture.Bytes(m.in, max(len(source), len(target)+1))*3, p.limit; n > limit {
+		return nil, &ParamError{"Capture.MaxBytes", limit, fmt.Sprintf("the result may have %d bytes: choose Layers and Heads, shorten the text, or raise it", n)}
+	}
+	read := append(m.pieces("", []int32{m.in.Start}), m.pieces(text, target)...)
+	a, err := m.attendDecoder(ctx, p, engine.Request{Prompts: [][]int32{source}, Prefix: target}, pieces, read, usage)
+	if err != nil {
+		return nil, err
+	}
+	a.Text = text
+	return a, nil
+}
+
+// selfMap is the attention of tokens to themselves; nil if none was recorded.
+func (p *capturePlan) selfMap(rows *engine.Rows, pieces []Piece) *AttentionMap {
+	if rows == nil || rows.Weights == nil {
+		return nil
+	}
+	return &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
+}
+
+// attention makes a result of what a run recorded of what was read: by the
+// encoder, if there is one, and by the decoder.
+func (m *Model) attention(p *capturePlan, run *engine.Run, source, read []Piece) *Attention {
+	a := &Attention{Decoder: p.selfMap(run.Prompt, read), DecoderHidden: run.Prompt.Hidden}
+	if run.Source != nil {
+		a.Encoder, a.EncoderHidden = p.selfMap(run.Source, source), run.Source.Hidden
+		a.Encoder.Layers = a.Encoder.Layers[:min(len(a.Encoder.Layers), len(run.Source.Weights)/max(1, len(p.capture.Heads)*len(source)*len(source)))]
+	}
+	if run.Prompt.Cross != nil {
+		a.Cross = &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: read, Keys: source, Weights: run.Prompt.Cross}
 	}
 	return a
 }
 
-// stepAttention is the row of the token that chose the newest of ids.
+// decoderPieces are the tokens that the decoder has read when it has written
+// answer.
+func (c *call) decoderPieces(answer []int32) []Piece {
+	if c.m.in.Kind != model.Seq2Seq {
+		at := 0
+		if n := len(c.prompt); n > 0 {
+			at = c.prompt[n-1].End
+		}
+		return append(slices.Clone(c.prompt), shifted(c.m.pieces("", answer), at)...)
+	}
+	return c.m.pieces("", slices.Concat(c.read, answer))
+}
+
+// shifted moves the places of pieces.
+func shifted(pieces []Piece, by int) []Piece {
+	for i := range pieces {
+		pieces[i].Start += by
+		pieces[i].End += by
+	}
+	return pieces
+}
+
+// stepAttention is the row of the token that chose the newest of the answer.
 func (c *call) stepAttention(rows *engine.Rows, answer []int32) *Attention {
-	read := slices.Concat(c.prompt, answer[:len(answer)-1])
-	keys := c.m.pieces(read)
-	return &Attention{Decoder: &AttentionMap{
-		Layers: c.want.capture.Layers, Heads: c.want.capture.Heads,
-		Queries: keys[len(keys)-1:], Keys: keys, Weights: rows.Weights,
-	}}
+	read := c.decoderPieces(answer[:len(answer)-1])
+	one := AttentionMap{Layers: c.want.capture.Layers, Heads: c.want.capture.Heads, Queries: read[len(read)-1:]}
+	a := &Attention{}
+	if rows.Cross != nil {
+		cross := one
+		cross.Keys, cross.Weights = c.prompt, rows.Cross
+		a.Cross = &cross
+	}
+	one.Keys, one.Weights = read, rows.Weights
+	a.Decoder = &one
+	return a
 }

@@ -115,7 +115,7 @@ func ExampleModel_Attend() {
 	// Output:
 	// "t"   looks at [1.00 0.00 0.00]
 	// "o"   looks at [0.04 0.96 0.00]
-	// "Ġbe" looks at [0.00 1.00 0.00]
+	// " be" looks at [0.00 1.00 0.00]
 }
 
 func ExampleInspect() {

@@ -244,18 +244,23 @@ func isPart(p string) bool {
 	return filepath.IsLocal(p) // Windows has names that are devices
 }
 
+// hubCache is where the Hugging Face libraries keep what they download.
+func hubCache() (string, error) {
+	if cache := os.Getenv("HF_HUB_CACHE"); cache != "" {
+		return cache, nil
+	}
+	if home := os.Getenv("HF_HOME"); home != "" {
+		return filepath.Join(home, "hub"), nil
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".cache", "huggingface", "hub"), err
+}
+
 // inHubCache gives the snapshot of a revision, or why there is none.
 func inHubCache(repo, revision string) (folder, why string) {
-	cache := os.Getenv("HF_HUB_CACHE")
-	if home := os.Getenv("HF_HOME"); cache == "" && home != "" {
-		cache = filepath.Join(home, "hub")
-	}
-	if cache == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return "", "not in the Hugging Face cache, as there is no home directory to look in"
-		}
-		cache = filepath.Join(home, ".cache", "huggingface", "hub")
+	cache, err := hubCache()
+	if err != nil {
+		return "", "not in the Hugging Face cache, as there is no home directory to look in"
 	}
 	base := filepath.Join(cache, "models--"+strings.ReplaceAll(repo, "/", "--"))
 	if stat, err := os.Stat(base); err != nil || !stat.IsDir() {

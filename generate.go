@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/godwit-ml/godwit/engine"
+	"github.com/godwit-ml/godwit/model"
 	"github.com/godwit-ml/godwit/tokenizer"
 	"github.com/godwit-ml/godwit/tokenizer/template"
 )
@@ -74,10 +75,11 @@ type call struct {
 	req    *Request
 	run    *engine.Run
 	start  time.Time
-	prompt []int32
+	prompt []Piece // what the encoder or, without one, the decoder read
+	read   []int32 // what the decoder read before it wrote
+	prefix string  // not told yet
 	seed   uint64
 	want   *capturePlan
-	open   int // answers that have not ended
 	result Result
 }
 
@@ -87,13 +89,22 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, contextError(ctx)
 	}
-	_, prompt, err := m.render(ctx, &req)
+	text, prompt, err := m.render(ctx, &req)
 	if err != nil {
 		return nil, err
 	}
-	c.prompt = prompt
 	r := engine.Request{Prompts: [][]int32{prompt}, MinTokens: req.MinTokens, Logprobs: -1, Tokenizer: m.cp.tok}
-	if r.MaxTokens, err = m.maxTokens(&req, len(prompt)); err != nil {
+	c.prompt, c.read, c.prefix = m.pieces(text, prompt), prompt, req.Prefix
+	if m.in.Kind == model.Seq2Seq {
+		if r.Prefix, err = m.prefixIDs(req.Prefix); err != nil {
+			return nil, err
+		}
+		if len(prompt) > m.info.Context {
+			return nil, &TooLongError{Tokens: len(prompt), Limit: m.info.Context}
+		}
+		c.read = append([]int32{m.in.Start}, r.Prefix...)
+	}
+	if r.MaxTokens, err = m.maxTokens(&req, len(c.read)); err != nil {
 		return nil, err
 	}
 	if !req.IgnoreEOS {
@@ -115,7 +126,7 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 		return nil, err
 	}
 	if req.Capture != nil {
-		if c.want, err = m.planCapture(*req.Capture, len(prompt)+r.MaxTokens, !req.Capture.Prompt); err != nil {
+		if c.want, err = m.planCapture(*req.Capture, max(len(prompt), len(c.read))+r.MaxTokens, !req.Capture.Prompt); err != nil {
 			return nil, err
 		}
 		r.Capture = &c.want.capture
@@ -123,10 +134,7 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 	if c.run, err = m.engine.Submit(ctx, r); err != nil {
 		return nil, m.callError(err)
 	}
-	c.open, c.result.Seed = 1, c.seed
-	if r.Beams != nil {
-		c.open = -1 // as many as are found: told by the end of the stream
-	}
+	c.result.Seed = c.seed
 	return c, nil
 }
 
@@ -279,11 +287,12 @@ func (c *call) next(ctx context.Context) (Token, bool, error) {
 // token makes a Token of the engine's and adds it to the result, which rides on
 // the last.
 func (c *call) token(t engine.Token) Token {
+	tok := Token{ID: t.ID, Piece: c.m.piece(t.ID), Choice: t.Seq, Text: t.Text}
 	for len(c.result.Choices) <= t.Seq {
 		c.result.Choices = append(c.result.Choices, Choice{})
+		tok.Text = c.prefix + t.Text
 	}
 	choice := &c.result.Choices[t.Seq]
-	tok := Token{ID: t.ID, Piece: c.m.piece(t.ID), Choice: t.Seq, Text: t.Text}
 	if c.req.Logprobs > 0 {
 		tok.Logprob = t.Logprob
 		for _, p := range t.Top {
@@ -292,7 +301,7 @@ func (c *call) token(t engine.Token) Token {
 		choice.Logprobs = append(choice.Logprobs, tok)
 	}
 	choice.IDs = append(choice.IDs, t.ID)
-	choice.Text += t.Text
+	choice.Text += tok.Text
 	c.result.Usage.OutputTokens++
 	if t.Rows != nil {
 		tok.Attention = c.stepAttention(t.Rows, choice.IDs)
@@ -322,9 +331,24 @@ func (c *call) finish() *Result {
 	r.Usage.PromptTokens = len(c.prompt)
 	r.Usage.Queued, r.Usage.FirstToken, r.Usage.Total = stats.Queued, stats.FirstToken, time.Since(c.start)
 	if c.want != nil && c.run.Prompt != nil {
-		r.Attention = c.m.attention(c.want, c.run.Prompt, c.m.pieces(c.prompt))
+		r.Attention = c.m.attention(c.want, c.run, c.prompt, c.decoderPieces(nil))
 	}
 	return r
+}
+
+// prefixIDs are the ids of a prefix of an encoder-decoder's answer.
+func (m *Model) prefixIDs(prefix string) ([]int32, error) {
+	if prefix == "" {
+		return nil, nil
+	}
+	if err := m.needTokenizer(); err != nil {
+		return nil, err
+	}
+	ids, err := m.cp.tok.AppendIDs(nil, prefix, tokenizer.Options{})
+	if err != nil {
+		return nil, m.textError("Prefix", err)
+	}
+	return ids, nil
 }
 
 // piece is the bytes of a token.
@@ -363,7 +387,13 @@ func (m *Model) render(ctx context.Context, req *Request) (string, []int32, erro
 	var text string
 	var ids []int32
 	var err error
+	prefix := req.Prefix
+	if m.in.Kind == model.Seq2Seq {
+		prefix = "" // the decoder's
+	}
 	switch {
+	case req.Tokens != nil && prefix != "":
+		return "", nil, &ParamError{"Prefix", fmt.Sprintf("%q", shorten(prefix, 40)), "with Tokens: append its ids to them"}
 	case req.Tokens != nil:
 		ids = slices.Clone(req.Tokens)
 		for i, id := range ids {
@@ -375,12 +405,12 @@ func (m *Model) render(ctx context.Context, req *Request) (string, []int32, erro
 			text = m.cp.tok.Decode(ids, false)
 		}
 	case req.Messages != nil:
-		text, ids, err = m.renderChat(ctx, req)
+		text, ids, err = m.renderChat(ctx, req, prefix)
 	default:
 		if err := m.needTokenizer(); err != nil {
 			return "", nil, err
 		}
-		text = req.Prompt
+		text = req.Prompt + prefix
 		ids, err = m.cp.tok.AppendIDs(nil, text, tokenizer.Options{Special: true})
 	}
 	if err != nil {
@@ -411,7 +441,7 @@ func (m *Model) textError(field string, err error) error {
 
 // renderChat runs the chat template and tokenizes what it makes. Control tokens
 // count in the template's own text only.
-func (m *Model) renderChat(ctx context.Context, req *Request) (string, []int32, error) {
+func (m *Model) renderChat(ctx context.Context, req *Request, prefix string) (string, []int32, error) {
 	messages := make([]any, len(req.Messages))
 	for i, msg := range req.Messages {
 		if msg.Role == "" {
@@ -452,6 +482,10 @@ func (m *Model) renderChat(ctx context.Context, req *Request) (string, []int32, 
 		}
 		text.WriteString(s.Text)
 	}
+	if prefix != "" {
+		plain = append(plain, [2]int{text.Len(), text.Len() + len(prefix)})
+		text.WriteString(prefix)
+	}
 	ids, err := m.cp.tok.AppendIDs(nil, text.String(), tokenizer.Options{Parse: true, Plain: plain})
 	return text.String(), ids, err
 }
@@ -466,35 +500,49 @@ func (m *Model) Tokenize(text string, special bool) ([]Piece, error) {
 	if err != nil {
 		return nil, m.textError("text", err)
 	}
-	return encodedPieces(e), nil
+	return encodedPieces(e, text, ""), nil
 }
 
-func encodedPieces(e *tokenizer.Encoding) []Piece {
+// encodedPieces are the tokens of an encoded text, or pair of texts.
+func encodedPieces(e *tokenizer.Encoding, text, pair string) []Piece {
 	out := make([]Piece, len(e.IDs))
 	for i, id := range e.IDs {
-		out[i] = Piece{ID: id, Text: e.Tokens[i], Start: e.Offsets[i][0], End: e.Offsets[i][1], Special: e.Special[i]}
+		p := Piece{ID: id, Text: e.Tokens[i], Start: e.Offsets[i][0], End: e.Offsets[i][1], Special: e.Special[i]}
+		switch {
+		case p.Special:
+		case e.Segment[i] == 1:
+			p.Text = pair[p.Start:p.End]
+		default:
+			p.Text = text[p.Start:p.End]
+		}
+		out[i] = p
 	}
 	return out
 }
 
-// pieces are tokens of which only the ids are known: Start and End are those of
-// the decoded text as far as it is whole.
-func (m *Model) pieces(ids []int32) []Piece {
+// pieces are the tokens of ids that text was made of or became. If the text gives
+// the same ids again they are its parts; otherwise, as of ids that somebody
+// chose, each is what decoding makes of it.
+func (m *Model) pieces(text string, ids []int32) []Piece {
 	out := make([]Piece, len(ids))
-	var dec *tokenizer.Decoder
-	if m.cp.tok != nil {
-		dec = m.cp.tok.NewDecoder(false)
+	for i, id := range ids {
+		out[i].ID = id
 	}
+	if m.cp.tok == nil {
+		return out
+	}
+	for _, special := range []bool{true, false} {
+		e, err := m.cp.tok.Encode(text, tokenizer.Options{Special: special, Parse: !special})
+		if err == nil && slices.Equal(e.IDs, ids) {
+			return encodedPieces(e, text, "")
+		}
+	}
+	dec := m.cp.tok.NewDecoder(false)
 	at := 0
 	for i, id := range ids {
-		out[i] = Piece{ID: id, Start: at, End: at}
-		if dec == nil {
-			continue
-		}
-		out[i].Text, _ = m.cp.tok.Token(id)
-		out[i].Special = m.cp.tok.IsSpecial(id)
-		at += len(dec.Push(id))
-		out[i].End = at
+		part := dec.Push(id)
+		out[i] = Piece{ID: id, Text: part, Start: at, End: at + len(part), Special: m.cp.tok.IsSpecial(id)}
+		at += len(part)
 	}
 	return out
 }

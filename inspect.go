@@ -49,7 +49,7 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 	info := Info{
 		Name: baseName(cp.path), Path: cp.path, Family: in.Family, Architecture: in.Architecture, Kind: string(in.Kind),
 		Unusual: append(slices.Clone(cp.unusual), plan.notes...),
-		Layers:  in.Layers, Heads: in.Heads, KVHeads: in.KVHeads, Hidden: in.Hidden, Vocab: in.Vocab, Context: in.Context,
+		Layers:  max(in.Layers, in.EncoderLayers), Heads: in.Heads, KVHeads: in.KVHeads, Hidden: in.Hidden, Vocab: in.Vocab, Context: in.Context,
 		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.DType, Labels: slices.Clone(in.Labels),
 		Sampling: cp.sampling, Memory: plan.memory,
 	}
@@ -67,13 +67,14 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 		}
 	}
 	mask := in.Kind == model.Encode && in.LM && cp.tok != nil && cp.tok.Roles().Mask >= 0
-	add(in.Kind == model.Decoder && in.LM, TaskGenerate)
-	add(in.Kind == model.Decoder && in.LM && cp.chat != nil && cp.tok != nil, TaskChat)
+	writes := in.Kind != model.Encode && in.LM
+	add(writes, TaskGenerate)
+	add(writes && cp.chat != nil && cp.tok != nil, TaskChat)
 	add(in.Kind == model.Encode, TaskEmbed)
 	add(slices.Contains(in.HeadList, model.HeadSequence), TaskClassify)
 	add(mask, TaskFillMask)
 	add(cp.tok != nil, TaskAttend)
-	if in.Kind == model.Decoder {
+	if in.Kind != model.Encode {
 		info.KVBytes = model.CacheBytes(in, kvTypes[cfg.KVDType], 1)
 		if cp.chat != nil {
 			info.ChatTemplate = cp.chatText
@@ -143,11 +144,11 @@ func estimate(cp *checkpoint, in model.Info, cfg Config) plan {
 	}
 	p.memory.Weights += 8 * int64(p.context) * int64(in.HeadDim) / 2 // tables of rotary positions
 	tokens := int64(stepTokens)
-	if in.Kind == model.Encode {
+	if in.Kind != model.Decoder {
 		tokens = passTokens
 	}
 	p.memory.Scratch = 4 * (tokens*int64(4*in.Hidden+2*inner) + int64(in.Vocab)*2)
-	if in.Kind == model.Decoder {
+	if in.Kind != model.Encode {
 		p.setBlocks(in, kvTypes[cfg.KVDType], 1)
 	}
 	return p
@@ -156,6 +157,9 @@ func estimate(cp *checkpoint, in model.Info, cfg Config) plan {
 // setBlocks sizes the KV cache for so many sequences of the full context.
 func (p *plan) setBlocks(in model.Info, dtype runtime.DType, sequences int) {
 	p.blocks = sequences * ((p.context + blockSize - 1) / blockSize)
+	if in.Kind == model.Seq2Seq {
+		p.blocks *= 2 // the source's keys and values lie there, too
+	}
 	p.memory.KV = model.CacheBytes(in, dtype, p.blocks*blockSize)
 }
 
@@ -171,7 +175,7 @@ func planMemory(cp *checkpoint, in model.Info, cfg Config) (plan, error) {
 		limit = 1 << 62
 	}
 	dtype := kvTypes[cfg.KVDType]
-	if p.need() > limit && cfg.Context == 0 && in.Kind == model.Decoder {
+	if p.need() > limit && cfg.Context == 0 && in.Kind != model.Encode {
 		const least = 512
 		for p.need() > limit && p.context > least {
 			p.context = max(p.context/2, least)
@@ -182,7 +186,7 @@ func planMemory(cp *checkpoint, in model.Info, cfg Config) (plan, error) {
 	if p.need() > limit {
 		return p, &MemoryError{Device: cfg.Device, Need: p.need(), Free: limit}
 	}
-	if in.Kind != model.Decoder {
+	if in.Kind == model.Encode {
 		return p, nil
 	}
 	// Room for several sequences, as long as it stays a small part of the limit.

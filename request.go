@@ -10,13 +10,18 @@ type Message struct {
 	Content string `json:"content"`
 }
 
-// Request asks for text. Exactly one of Prompt, Tokens and Messages is set.
-// Special tokens inside Prompt and Content are plain text.
+// Request asks for text. Exactly one of Prompt, Tokens and Messages is set; for
+// encoder-decoders it is what the encoder reads. Special tokens inside Prompt,
+// Content and Prefix are plain text.
 type Request struct {
 	Prompt   string         `json:"prompt,omitempty"`   // text to continue
 	Tokens   []int32        `json:"tokens,omitempty"`   // ids to continue, taken as they are
 	Messages []Message      `json:"messages,omitempty"` // a conversation, through the chat template
 	Template map[string]any `json:"template,omitempty"` // variables of the chat template
+
+	// Prefix is how the answer begins: the way to continue a turn. It is part of
+	// the answer's text, and not of its ids.
+	Prefix string `json:"prefix,omitempty"`
 
 	MaxTokens  int      `json:"max_tokens,omitempty"` // 0: generation_config's max_new_tokens, else the rest of the context
 	MinTokens  int      `json:"min_tokens,omitempty"` // the answer does not end before
@@ -105,6 +110,31 @@ type Usage struct {
 	Total        time.Duration `json:"total_ns"`
 }
 
+// ScoreRequest asks how likely a text is after a prompt, or by itself. Of Prompt
+// and PromptTokens at most one is set, of Text and Tokens exactly one.
+// Encoder-decoders read the prompt with the encoder and score the text as the
+// decoder's, its end token included.
+type ScoreRequest struct {
+	Prompt       string  `json:"prompt,omitempty"`
+	PromptTokens []int32 `json:"prompt_tokens,omitempty"`
+	Text         string  `json:"text,omitempty"`
+	Tokens       []int32 `json:"tokens,omitempty"`
+	Logprobs     int     `json:"logprobs,omitempty"` // the k best at each place, too
+	Logits       bool    `json:"logits,omitempty"`   // whole rows, too
+}
+
+// ScoreResult has the log-probability of each token of the text given all before
+// it. A first token with nothing before it has none: its Top is nil, its Logprob
+// 0, and it counts in nothing.
+type ScoreResult struct {
+	Tokens     []Token     `json:"tokens"`
+	Logprob    float64     `json:"logprob"`    // of the text: the sum, natural logarithms
+	Perplexity float64     `json:"perplexity"` // e to the negative mean
+	Greedy     bool        `json:"greedy"`     // every token is the most likely one
+	Logits     [][]float32 `json:"logits,omitempty"`
+	Usage      Usage       `json:"usage"`
+}
+
 // EmbedRequest asks for vectors of texts, or of ids taken as they are.
 type EmbedRequest struct {
 	Texts     []string  `json:"texts,omitempty"`
@@ -171,7 +201,8 @@ type Capture struct {
 // AttendRequest asks what the heads of a model look at.
 type AttendRequest struct {
 	Text    string  `json:"text"`
-	Pair    string  `json:"pair,omitempty"` // second segment, encoders
+	Pair    string  `json:"pair,omitempty"`   // second segment, encoders
+	Target  string  `json:"target,omitempty"` // encoder-decoders: what the decoder reads; "": what it writes
 	Capture Capture `json:"capture,omitzero"`
 }
 
@@ -179,8 +210,10 @@ type AttendRequest struct {
 type Attention struct {
 	Encoder       *AttentionMap `json:"encoder,omitempty"`
 	Decoder       *AttentionMap `json:"decoder,omitempty"`
+	Cross         *AttentionMap `json:"cross,omitempty"`          // of a decoder to its encoder: keys are the encoder's tokens
 	EncoderHidden [][][]float32 `json:"encoder_hidden,omitempty"` // [layer][token][feature]; layer 0: embeddings
 	DecoderHidden [][][]float32 `json:"decoder_hidden,omitempty"`
+	Text          string        `json:"text,omitempty"` // of encoder-decoders: the target, or what was written
 	Usage         Usage         `json:"usage,omitzero"`
 }
 
@@ -218,7 +251,9 @@ func (a *AttentionMap) Mean() *AttentionMap {
 	return m
 }
 
-// Piece is a token of a text: text[Start:End], in bytes.
+// Piece is a token and the part of the text it stands for: text[Start:End], in
+// bytes. Of a special token Text is its name; several tokens that share a
+// character have the same Text.
 type Piece struct {
 	ID      int32  `json:"id"`
 	Text    string `json:"text"`

@@ -9,9 +9,9 @@ import struct
 import sys
 
 CHECKPOINTS = ("gpt2", "gpt2-scale", "llama", "llama-linear", "llama-rope3", "llama-yarn", "bert-base", "bert-mlm",
-               "bert-pretrain", "bert-qa", "bert-seqcls", "bert-tokcls")
+               "bert-pretrain", "bert-qa", "bert-seqcls", "bert-tokcls", "t5", "t5-v11", "mt5")
 FILES = ("config.json", "config.v4.json", "model.safetensors", "generation_config.json", "tokenizer.json",
-         "tokenizer.model", "tokenizer_config.json", "golden.json", "e2e.json")
+         "tokenizer.model", "spiece.model", "tokenizer_config.json", "golden.json", "e2e.json")
 GGUF = ("llama-Q4_0.gguf", "gpt2-Q8_0.gguf")
 
 
