@@ -211,7 +211,7 @@ func isRepo(name string) bool {
 		return false
 	}
 	for _, p := range parts {
-		if !isPart(p) || strings.Contains(p, "--") || strings.Contains(p, "..") {
+		if !isPart(p) || strings.Contains(p, "--") { // the cache has -- for /
 			return false
 		}
 	}
@@ -221,7 +221,7 @@ func isRepo(name string) bool {
 // isRevision is the same for a branch, tag or commit, which may have slashes.
 func isRevision(name string) bool {
 	for p := range strings.SplitSeq(name, "/") {
-		if !isPart(p) || strings.Contains(p, "..") {
+		if !isPart(p) {
 			return false
 		}
 	}
@@ -231,7 +231,7 @@ func isRevision(name string) bool {
 // isPart tells whether p is a plain name on every system: not empty, no
 // separator, no drive, no dot or dash at its start.
 func isPart(p string) bool {
-	if p == "" || len(p) > 255 || p[0] == '.' || p[0] == '-' {
+	if p == "" || p[0] == '.' || p[0] == '-' {
 		return false
 	}
 	for _, c := range []byte(p) {

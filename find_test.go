@@ -215,6 +215,7 @@ func TestFindHostile(t *testing.T) {
 	plant(t, here, "x")
 	plant(t, hub,
 		"models--o--n/refs/main="+commitA, "models--o--n/snapshots/"+commitA+"/a-Q4_0.gguf", "models--o--n/snapshots/"+commitA+"/b-Q4_0.gguf",
+		"models--o--x/refs/main="+commitA, "models--o--x/snapshots/"+commitA+"/config.json",
 		"models--o--n/secret/config.json", "models--o--n/secret.gguf",
 		"models--o--dot/refs/main=.", "models--o--dot/snapshots/config.json",
 		"models--o--dots/refs/main=..", "models--o--dots/snapshots/config.json",
@@ -227,7 +228,7 @@ func TestFindHostile(t *testing.T) {
 		"o/n@..", "o/n@../secret", "o/n@main/../../secret", "o/n@/etc", "o/n@", "o/n@.", "o/n@refs/../../secret",
 		"o/n:../../secret.gguf", "o/n:/etc/passwd.gguf", "o/n:..", "o/n:", "o/n:*", "o/n:.gguf",
 		`o\n`, `..\secret`, `o/n@..\secret`, `o/n:..\..\secret.gguf`, "C:secret", "o/C:", "o/NUL:",
-		"o/dot", "o/dots", "o/abs", "o/empty", "o/long", "o--n", "models--o--n", "-o/n", ".o/n", "o/.n", "o/n@-x",
+		"o/dot", "o/dots", "o/abs", "o/empty", "o/long", "o--x", "models--o--x", "o/n--x", "-o/n", ".o/n", "o/.n", "o/n@-x",
 		strings.Repeat("a", 1<<16), strings.Repeat("a/", 1<<12), "o/" + strings.Repeat("@", 100), "ö/n", "o/n ", " o/n", "o/n\n",
 	} {
 		got, err := godwit.Find(name)
@@ -237,6 +238,8 @@ func TestFindHostile(t *testing.T) {
 		var typed *godwit.ModelError
 		if err == nil || !errors.As(err, &typed) {
 			t.Errorf("Find(%.40q) = %q, %v; want a *ModelError", name, got, err)
+		} else if strings.ContainsRune(err.Error(), 0) {
+			t.Errorf("Find(%.40q): %q has a NUL, which ends the line of a terminal", name, err)
 		}
 	}
 }
