@@ -21,6 +21,7 @@ const (
 	decodeStrip
 	decodeBPE
 	decodeSpaces // no decoder: tokens joined with spaces
+	decodeSentencePiece
 )
 
 // decodeStep is one decoder with its settings.
@@ -32,6 +33,7 @@ type decodeStep struct {
 	cleanup     bool    // wordpiece
 	keepFirst   bool    // metaspace: spaces of the first token stay
 	whole       bool    // strip: after Fuse, on the whole text
+	pieces      *pieceDecoder
 }
 
 // decodePlan is the chain of a tokenizer.
@@ -176,6 +178,8 @@ func (s *decodeStep) push(d *Decoder, k int, text string) {
 			d.feed(k+1, " ")
 		}
 		d.feed(k+1, text)
+	case decodeSentencePiece:
+		s.pieces.push(d, k, st, text)
 	}
 }
 
@@ -196,6 +200,8 @@ func (s *decodeStep) end(d *Decoder, k int) {
 		if s.whole && st.started {
 			d.feed(k+1, s.trimEnd(st.text))
 		}
+	case decodeSentencePiece:
+		s.pieces.characters(d, k, st, true)
 	}
 }
 
@@ -380,6 +386,8 @@ func (t *Tokenizer) Piece(id int32) []byte {
 			}
 		case decodeBPE:
 			text = strings.ReplaceAll(text, s.text, " ")
+		case decodeSentencePiece:
+			return s.pieces.piece(text)
 		}
 	}
 	return []byte(text)
