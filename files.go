@@ -183,7 +183,7 @@ func (c *checkpoint) readTokenizer(d dir) error {
 				return err
 			}
 			if data != nil {
-				c.tokErr = &UnsupportedError{What: "a SentencePiece model without tokenizer.json"}
+				c.tok, c.tokErr = tokenizer.FromSentencePiece(data)
 				break
 			}
 		}

@@ -757,3 +757,29 @@ func TestConcurrentCalls(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestSentencePieceModel: a checkpoint without tokenizer.json reads the .model.
+func TestSentencePieceModel(t *testing.T) {
+	dir := t.TempDir()
+	for _, file := range []string{"config.json", "model.safetensors", "tokenizer.model"} {
+		data, err := os.ReadFile(checkpoints + "llama/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := godwit.Open(t.Context(), dir, godwit.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	want := complete(t, open(t, "llama", godwit.Config{}), request(6))
+	if got := complete(t, m, request(6)); !slices.Equal(got.IDs, want.IDs) || got.Text != want.Text {
+		t.Errorf("%v %q, with tokenizer.json %v %q", got.IDs, got.Text, want.IDs, want.Text)
+	}
+	if len(m.Info().Unusual) != 0 {
+		t.Errorf("unusual: %q", m.Info().Unusual)
+	}
+}
