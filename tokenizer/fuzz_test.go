@@ -53,6 +53,7 @@ func checkStream(t *testing.T, tok *Tokenizer, name string, ids []int32) {
 }
 
 func FuzzText(f *testing.F) {
+	skipUnderRace(f)
 	for _, s := range []string{"", " hello  world", "don't 'S", "\r\n\n a\tb", "e\u0301 ﬁ Å", "<s>x</s> [MASK]", "语言 日本 한국어 हिन्दी", "\xff\xe4\xbd", "a\x00b", "👨‍👩‍👧 1,234.5"} {
 		f.Add(s, []byte(s))
 	}

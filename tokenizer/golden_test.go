@@ -142,6 +142,7 @@ func goldens(t testing.TB) []goldenSet {
 }
 
 func TestGoldens(t *testing.T) {
+	skipUnderRace(t)
 	for _, g := range goldens(t) {
 		t.Run(g.Name, func(t *testing.T) {
 			parts := g.parts(t)
@@ -313,6 +314,7 @@ func checkRow(t *testing.T, tok *Tokenizer, r goldenRow) int {
 }
 
 func TestFixtures(t *testing.T) {
+	skipUnderRace(t)
 	dirs, _ := filepath.Glob(filepath.Join(fixtures(t), "tokenizers", "*", "tokenizer.json"))
 	if len(dirs) == 0 {
 		t.Fatal("no tokenizers in the fixtures")

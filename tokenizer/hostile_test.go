@@ -118,6 +118,7 @@ func TestRefused(t *testing.T) {
 
 // A chain of components cannot blow a text up.
 func TestGrowth(t *testing.T) {
+	skipUnderRace(t)
 	grow := `{"type": "Replace", "pattern": {"String": "a"}, "content": "` + strings.Repeat("a", 200) + `"}`
 	for name, parts := range map[string]map[string]string{
 		"one":       {"normalizer": grow},
@@ -162,6 +163,7 @@ func allocated(f func()) int64 {
 
 // A damaged charsmap leads nowhere but not outside.
 func TestDamagedCharsmap(t *testing.T) {
+	skipUnderRace(t)
 	var n struct {
 		Normalizers []struct {
 			Charsmap []byte `json:"precompiled_charsmap"`
@@ -189,6 +191,7 @@ func TestDamagedCharsmap(t *testing.T) {
 
 // A vocabulary of a million tokens and merges loads within seconds and a few times its size.
 func TestLargeVocabulary(t *testing.T) {
+	skipUnderRace(t)
 	n := 1000
 	if testing.Short() {
 		n = 300
