@@ -4,6 +4,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -229,7 +230,7 @@ func (m *sentencePiece) readNormalizer(data []byte) error {
 				return nil
 			}
 			var err error
-			m.charsmap, err = newCharsmap(f.data)
+			m.charsmap, err = newCharsmap(bytes.Clone(f.data)) // the file may be unmapped
 			return err
 		case 3:
 			m.prefix = f.value != 0

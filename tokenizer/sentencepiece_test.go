@@ -5,9 +5,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -149,4 +152,167 @@ func TestSentencePieceGoldens(t *testing.T) {
 			}
 		})
 	}
+}
+
+// spProto is a model of a few pieces, with fields appended.
+func spProto(kind uint64, fields ...[]byte) []byte {
+	pieces := []struct {
+		text  string
+		score float32
+		kind  pieceKind
+	}{{"<unk>", 0, pieceUnknown}, {"<s>", 0, pieceControl}, {"</s>", 0, pieceControl}, {"▁", -1, pieceNormal}, {"a", -2, pieceNormal}, {"b", -3, pieceNormal},
+		{"▁a", -4, pieceNormal}, {"ab", -5, pieceNormal}, {"▁ab", -6, pieceUnused}, {"<x>", 0, pieceDefined}}
+	var data []byte
+	for _, p := range pieces {
+		data = protoBytes(data, 1, spPiece(p.text, p.score, uint64(p.kind)))
+	}
+	data = protoBytes(data, 2, binary.AppendUvarint([]byte{3 << 3}, kind))
+	return append(data, bytes.Join(fields, nil)...)
+}
+
+func spPiece(text string, score float32, kind uint64) []byte {
+	p := protoBytes(nil, 1, []byte(text))
+	p = binary.LittleEndian.AppendUint32(append(p, 2<<3|5), math.Float32bits(score))
+	return binary.AppendUvarint(append(p, 3<<3), kind)
+}
+
+func TestSentencePieceSmall(t *testing.T) {
+	for kind, want := range map[uint64]string{1: "[1 3 7 9 3 4 2 3 5]", 2: "[1 6 5 9 6 2 3 5]"} {
+		tok, err := FromSentencePiece(spProto(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := encode(t, tok, "ab<x> a</s>b", Options{Special: true, Parse: true}).IDs
+		if got := fmt.Sprint(ids); got != want {
+			t.Errorf("model type %d: %s, want %s", kind, got, want)
+		}
+		if got := tok.Decode(ids, true); got != "ab<x> a b" {
+			t.Errorf("decoded to %q", got)
+		}
+		r := tok.Roles()
+		if r.BOS != 1 || r.EOS != 2 || r.Unk != 0 || r.Pad != -1 || tok.Size() != 10 {
+			t.Errorf("roles %+v of %d", r, tok.Size())
+		}
+	}
+}
+
+func TestSentencePieceRefused(t *testing.T) {
+	piece := func(text string, score float32, kind uint64) []byte {
+		return protoBytes(nil, 1, spPiece(text, score, kind))
+	}
+	varint := func(number, v uint64) []byte { return binary.AppendUvarint(binary.AppendUvarint(nil, number<<3), v) }
+	for _, c := range []struct {
+		data  []byte
+		names string
+	}{
+		{nil, "no pieces"},
+		{[]byte("PK\x03\x04 not a model"), "not a SentencePiece model"},
+		{[]byte("{\"version\": \"1.0\"}"), "not a SentencePiece model"},
+		{spProto(3), "model_type 3|Unigram|BPE"},
+		{spProto(4), "model_type 4"},
+		{spProto(2, piece("a", 0, 1)), `"a"|twice`},
+		{spProto(2, piece("", 0, 1)), "piece 10|empty"},
+		{spProto(2, piece("\xff", 0, 1)), "piece 10|UTF-8"},
+		{spProto(2, piece("q", float32(math.NaN()), 1)), "score|piece 10"},
+		{spProto(1, piece("q", float32(math.Inf(-1)), 1)), "score|piece 10"},
+		{spProto(2, piece("q", 0, 7)), "type 7"},
+		{spProto(2, piece("q", 0, 0)), "type 0"},
+		{spProto(2, piece("q", 0, uint64(pieceUnknown))), "unknown piece"},
+		{spProto(2, piece(strings.Repeat("q", 5000), 0, 1)), "piece 10|5000"},
+		{spProto(2, protoBytes(nil, 2, varint(35, 1))), "byte fallback|<0x00>"},
+		{spProto(2, protoBytes(nil, 2, protoBytes(nil, 44, make([]byte, 1000)))), "unk_surface|1000"},
+		{spProto(2, protoBytes(nil, 3, protoBytes(nil, 2, []byte{1, 2}))), "precompiled_charsmap"},
+		{spProto(2, protoBytes(nil, 5, protoBytes(nil, 2, []byte{1, 2}))), "denormalizer"},
+		{spProto(2, []byte{1<<3 | 2, 200}), "field 1|ends inside"},
+		{spProto(2, []byte{1<<3 | 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}), "field 1|ends inside"},
+		{spProto(2, []byte{9<<3 | 5, 0}), "field 9|ends inside"},
+		{spProto(2, []byte{9<<3 | 1, 0, 0, 0, 0}), "field 9|ends inside"},
+		{spProto(2, []byte{9 << 3, 0x80}), "field 9|ends inside"},
+		{spProto(2, []byte{9<<3 | 3}), "field 9|wire type 3"},
+		{protoBytes(nil, 1, spPiece("a", 0, 1)), "unknown piece"},
+	} {
+		tok, err := FromSentencePiece(c.data)
+		if err == nil || tok != nil {
+			t.Errorf("%.60q is accepted", c.data)
+			continue
+		}
+		for _, name := range strings.Split(c.names, "|") {
+			if !strings.Contains(err.Error(), name) {
+				t.Errorf("%.60q: error %q does not name %q", c.data, err, name)
+			}
+		}
+	}
+}
+
+// Files that are cut or damaged give errors or tokenizers, within a bounded memory.
+func TestSentencePieceDamaged(t *testing.T) {
+	g := spGoldens(t)
+	model := g[slices.IndexFunc(g, func(g spGolden) bool { return g.Name == "unigram-rules-defined" })].Model
+	try := func(data []byte) {
+		used := allocated(func() {
+			if tok, err := FromSentencePiece(data); err == nil {
+				_, _ = tok.AppendIDs(nil, "the end é x y\u200b", Options{Special: true, Parse: true})
+			}
+		})
+		if limit := int64(64*len(model) + 8<<20); used > limit {
+			t.Errorf("%d bytes allocated for a file of %d", used, len(data))
+		}
+	}
+	for n := 0; n < len(model); n += 1 + n/50 {
+		try(model[:n])
+	}
+	for k := range 300 {
+		data := slices.Clone(model)
+		for i := k * 37 % 101; i < len(data); i += 200 + k*13 {
+			data[i] ^= byte(1 + k*7 + i)
+		}
+		try(data)
+	}
+}
+
+// A charsmap cannot blow a text up.
+func TestSentencePieceGrowth(t *testing.T) {
+	g := spGoldens(t)
+	data := g[slices.IndexFunc(g, func(g spGolden) bool { return g.Name == "bpe-rules" })].Model
+	m := &sentencePiece{prefix: true}
+	if err := m.read(data); err != nil {
+		t.Fatal(err)
+	}
+	m.charsmap.text = strings.Repeat("x", 1<<16) + m.charsmap.text
+	n := &spNormalizer{charsmap: m.charsmap}
+	st := &state{track: true}
+	st.norm[0].limit, st.norm[1].limit = 1<<20, 1<<20
+	if out := n.normalize(piece{s: strings.Repeat("a", 1<<20)}, st); len(out.s) <= 1<<20 || len(out.s) > 1<<21 {
+		t.Errorf("%d bytes: want just over the limit, so that the caller notices", len(out.s))
+	}
+}
+
+func FuzzSentencePiece(f *testing.F) {
+	f.Add(spProto(1), "ab <x>")
+	f.Add(spProto(2), "ab  ab\x00é")
+	f.Add(spProto(2, protoBytes(nil, 3, []byte{3 << 3, 0, 4 << 3, 0})), " a")
+	for _, g := range spGoldens(f) {
+		if !g.NFKC {
+			f.Add(g.Model, g.Rows[0].Text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, model []byte, text string) {
+		if len(model) > 1<<16 || len(text) > 1<<10 {
+			return
+		}
+		tok, err := FromSentencePiece(model)
+		if err != nil {
+			if tok != nil || !strings.HasPrefix(err.Error(), "sentencepiece model: ") && !strings.HasPrefix(err.Error(), "tokenizer: ") {
+				t.Fatalf("%v, %v", tok, err)
+			}
+			return
+		}
+		if _, err := tok.Encode(text, Options{}); err != nil {
+			if !strings.Contains(err.Error(), "longer") {
+				t.Fatal(err)
+			}
+			return
+		}
+		checkText(t, tok, "fuzz", text)
+	})
 }
