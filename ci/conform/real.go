@@ -11,6 +11,7 @@ import (
 	"github.com/godwit-ml/godwit"
 	"github.com/godwit-ml/godwit/ci/golden"
 	"github.com/godwit-ml/godwit/tokenizer"
+	"github.com/godwit-ml/godwit/weights"
 )
 
 func (s *session) needReal() error {
@@ -164,5 +165,10 @@ func (s *session) smolTokenizer() (*tokenizer.Tokenizer, error) {
 	if err := s.needReal(); err != nil {
 		return nil, err
 	}
-	return nil, errors.New("tokenizers of GGUF files cannot be read yet")
+	ck, err := weights.Open(filepath.Join(s.real, smolFile))
+	if err != nil {
+		return nil, err
+	}
+	defer ck.Close() //nolint:errcheck // only read
+	return tokenizer.FromGGUF(ck.Metadata())
 }
