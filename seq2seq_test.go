@@ -241,6 +241,11 @@ func TestWords(t *testing.T) {
 	if got := w.Row(0, 0, 1); math.Abs(float64(got[2]-.5)) > 1e-6 || math.Abs(float64(got[0]-.5)) > 1e-6 {
 		t.Errorf("queries of a word are averaged: %v", got)
 	}
+	shared := &godwit.AttentionMap{Layers: []int{0}, Heads: []int{0}, Queries: []godwit.Piece{p("e", 0, 1)}, // SentencePiece's first space
+		Keys: []godwit.Piece{p("e", 0, 1), p("ever", 0, 4), p("y", 4, 5)}, Weights: []float32{.5, .25, .25}}
+	if k := shared.Words().Keys; len(k) != 1 || k[0].Text != "every" {
+		t.Errorf("tokens that share a character: %+v", k)
+	}
 	bytes := &godwit.AttentionMap{Layers: []int{0}, Heads: []int{0}, Queries: []godwit.Piece{p("日", 0, 3)},
 		Keys: []godwit.Piece{p("日", 0, 3), p("日", 0, 3), p("日", 0, 3), p("本", 3, 6), p("don", 7, 10), p("'", 10, 11), p("t", 11, 12)}, Weights: []float32{.1, .1, .1, .2, .2, .2, .1}}
 	texts = nil

@@ -38,8 +38,8 @@ func words(pieces []Piece) (out []Piece, of []int) {
 	for i, p := range pieces {
 		if n := len(out); n > 0 && continues(out[n-1], pieces[i-1], p) {
 			last := &out[n-1]
-			if p.Start >= last.End { // not one of several tokens of a character
-				last.Text += p.Text
+			if p.End > last.End { // less what the pieces before it have told: tokens may share characters
+				last.Text += p.Text[max(last.End-p.Start, 0):]
 			}
 			last.End = max(last.End, p.End)
 		} else {

@@ -69,6 +69,15 @@ func readPrompt(ctx context.Context, r io.Reader) (string, error) {
 	}
 }
 
+// oneText is the one text of a command: its arguments, or standard input.
+func oneText(ctx context.Context, s *streams, args []string, quiet bool) (string, error) {
+	if len(args) > 0 {
+		return strings.Join(args, " "), nil
+	}
+	s.hint("", "the text", quiet)
+	return readPrompt(ctx, s.stdin)
+}
+
 // linesFlags say where the texts of an encoder come from.
 type linesFlags struct {
 	Text []string `arg:"" optional:"" help:"Texts, an argument each; else -f, else standard input."`

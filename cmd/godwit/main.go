@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,17 +16,8 @@ var grace = 700 * time.Millisecond
 func main() {
 	// A closed pipe is an error of a write, which ends the command quietly.
 	signal.Ignore(syscall.SIGPIPE)
-	interrupts := make(chan os.Signal, 2)
-	signal.Notify(interrupts, os.Interrupt)
-	ctx, cancel := context.WithCancelCause(context.Background())
-	go func() {
-		<-interrupts
-		cancel(errInterrupted)
-		select {
-		case <-interrupts:
-		case <-time.After(grace):
-		}
-		os.Exit(statusInterrupted)
-	}()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt)
+	ctx := watch(signals, os.Exit)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -16,11 +16,15 @@ import (
 // commands is the grammar; each command lies in the file of its name.
 type commands struct {
 	Generate generateCmd `cmd:"" help:"Continue a text, or answer in a chat."`
+	Chat     chatCmd     `cmd:"" help:"Converse with a model."`
+	Score    scoreCmd    `cmd:"" help:"Say how likely a model finds each line."`
 	Embed    embedCmd    `cmd:"" help:"Give a vector for each line of text."`
 	FillMask fillMaskCmd `cmd:"" help:"Give the likely words at the [MASK] of each line."`
 	Classify classifyCmd `cmd:"" help:"Give the labels of each line."`
+	Attend   attendCmd   `cmd:"" help:"Show what each head looks at: a heat map, a picture or a page."`
 	Tokenize tokenizeCmd `cmd:"" help:"Show the tokens of each line; loads no weights."`
 	Inspect  inspectCmd  `cmd:"" help:"Say what a checkpoint is; reads headers only."`
+	Models   modelsCmd   `cmd:"" help:"List the models on this machine that have names."`
 	Devices  devicesCmd  `cmd:"" help:"List the devices, usable or not, and why not."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -30,26 +34,24 @@ const description = "Transformer models from a Hugging Face directory or a GGUF 
 // answers is what is said to the words that other programs have for commands,
 // and to those that godwit does not have yet.
 var answers = map[string]string{
-	"run":        "there is no chat yet; one turn is: godwit generate --chat -m MODEL TEXT",
-	"chat":       "there is no chat yet; one turn is: godwit generate --chat -m MODEL TEXT",
+	"run":        "the command is: godwit chat -m MODEL",
 	"complete":   "the command is: godwit generate -m MODEL TEXT",
 	"completion": "the command is: godwit generate -m MODEL TEXT",
 	"show":       "the command is: godwit inspect -m MODEL",
 	"info":       "the command is: godwit inspect -m MODEL",
 	"embedding":  "the command is: godwit embed -m MODEL TEXT",
 	"embeddings": "the command is: godwit embed -m MODEL TEXT",
-	"list":       "there is no list of models yet; -m takes a directory, a .gguf file, or owner/name in the Hugging Face cache",
-	"ls":         "there is no list of models yet; -m takes a directory, a .gguf file, or owner/name in the Hugging Face cache",
-	"ps":         "there is no list of models yet; -m takes a directory, a .gguf file, or owner/name in the Hugging Face cache",
-	"models":     "there is no list of models yet; -m takes a directory, a .gguf file, or owner/name in the Hugging Face cache",
+	"list":       "the command is: godwit models",
+	"ls":         "the command is: godwit models",
+	"ps":         "the command is: godwit models",
 	"pull":       "godwit does not download; hf download OWNER/NAME does, and -m OWNER/NAME finds what it left",
 	"download":   "godwit does not download; hf download OWNER/NAME does, and -m OWNER/NAME finds what it left",
 	"ner":        "there is no token classification yet",
 	"entities":   "there is no token classification yet",
 	"qa":         "there is no extractive question answering yet",
 	"answer":     "there is no extractive question answering yet",
-	"perplexity": "there is no score of a given text yet",
-	"score":      "there is no score of a given text yet",
+	"perplexity": "the command is: godwit score -m MODEL TEXT",
+	"attention":  "the command is: godwit attend -m MODEL TEXT",
 	"serve":      "there is no server yet",
 }
 

@@ -177,8 +177,8 @@ func TestUnknownCommands(t *testing.T) {
 		}
 	}
 	for _, row := range []struct{ word, want string }{
-		{"run", "godwit generate --chat"}, {"show", "godwit inspect"}, {"complete", "godwit generate"}, {"pull", "hf download"}, {"ls", "Hugging Face cache"},
-		{"frobnicate", "generate, embed, fill-mask, classify, tokenize, inspect, devices, version"}, {"", "is no command"},
+		{"run", "godwit chat"}, {"show", "godwit inspect"}, {"complete", "godwit generate"}, {"pull", "hf download"}, {"ls", "godwit models"},
+		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, attend, tokenize, inspect, models, devices, version"}, {"", "is no command"},
 	} {
 		if got := command(t, "", row.word); got.status != statusUsage || !strings.Contains(got.stderr, row.want) {
 			t.Errorf("%q: %+v does not say %q", row.word, got, row.want)
