@@ -325,8 +325,8 @@ def embed(s, e, minilm):
 
 def fill_mask(s, e, bert):
     print("fill-mask, against transformers' pipeline")
-    got = s.json("fill-mask", "fill-mask", "-m", bert, stdin="".join(r["text"] + "\n" for r in e["fill_mask"]).encode())
-    if s.check("an answer a line", len(got) == len(e["fill_mask"]), f"{len(got)} lines"):
+    got = s.json("fill-mask", "fill-mask", "-0", "-m", bert, stdin="\0".join(r["text"] for r in e["fill_mask"]).encode())
+    if s.check("an answer a text", len(got) == len(e["fill_mask"]), f"{len(got)} lines"):
         for g, r in zip(got, e["fill_mask"]):
             labels = g["masks"][0]
             s.check(f"{r['text']!r}", [x["id"] for x in labels][:5] == r["ids"] and close([x["score"] for x in labels][:5], r["probs"], 1e-5), f"got {labels}, want {r}")
