@@ -300,7 +300,7 @@ func (c *checkpoint) readGGUF(name string) error {
 	}
 	if kind, _ := meta["tokenizer.ggml.model"].(string); kind == "" || kind == "no_vocab" {
 		c.unusual = append(c.unusual, "no tokenizer in the file: only token ids work")
-	} else if c.tokErr = error(&UnsupportedError{What: "the tokenizer of a GGUF file"}); c.tokErr != nil {
+	} else if c.tok, c.tokErr = tokenizer.FromGGUF(meta); c.tokErr != nil {
 		c.tokErr = &ModelError{File: name, Field: "tokenizer.ggml", Reason: c.tokErr.Error(), Err: c.tokErr}
 		c.unusual = append(c.unusual, "the tokenizer cannot be used: "+c.tokErr.Error())
 	}

@@ -783,3 +783,32 @@ func TestSentencePieceModel(t *testing.T) {
 		t.Errorf("unusual: %q", m.Info().Unusual)
 	}
 }
+
+// TestGGUF: text in, text out, with the file's own tokenizer.
+func TestGGUF(t *testing.T) {
+	for file, tok := range map[string]string{"llama-Q4_0.gguf": "llama", "gpt2-Q8_0.gguf": "gpt2"} {
+		m, err := godwit.Open(t.Context(), "model/testdata/gguf/"+file, godwit.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		if in := m.Info(); in.Tokenizer == "" || len(in.Unusual) != 0 || in.Metadata != nil {
+			t.Errorf("%s: tokenizer %q, unusual %q", file, in.Tokenizer, in.Unusual)
+		}
+		_, got, err := m.Render(request(4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, want, err := open(t, tok, godwit.Config{}).Render(request(4))
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, the tokenizer.json it was made of %v, %v", file, got, want, err)
+		}
+		if r := complete(t, m, request(4)); len(r.IDs) != 4 || r.Text == "" {
+			t.Errorf("%s: %+v", file, r.Choice)
+		}
+	}
+	in, err := godwit.Inspect(t.Context(), "model/testdata/gguf/llama-Q4_0.gguf", godwit.Config{})
+	if err != nil || in.Metadata["general.architecture"] != "llama" {
+		t.Errorf("metadata %v, %v", in, err)
+	}
+}
