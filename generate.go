@@ -75,7 +75,7 @@ type call struct {
 	req    *Request
 	run    *engine.Run
 	start  time.Time
-	prompt []Piece // what the encoder or, without one, the decoder read
+	prompt []Piece // with Capture: what the encoder or, without one, the decoder read
 	read   []int32 // what the decoder read before it wrote
 	prefix string  // not told yet
 	seed   uint64
@@ -94,7 +94,7 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 		return nil, err
 	}
 	r := engine.Request{Prompts: [][]int32{prompt}, MinTokens: req.MinTokens, Logprobs: -1, Tokenizer: m.cp.tok}
-	c.prompt, c.read, c.prefix = m.pieces(text, prompt), prompt, req.Prefix
+	c.result.Usage.PromptTokens, c.read, c.prefix = len(prompt), prompt, req.Prefix
 	if m.in.Kind == model.Seq2Seq {
 		if r.Prefix, err = m.prefixIDs(req.Prefix); err != nil {
 			return nil, err
@@ -130,6 +130,7 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 			return nil, err
 		}
 		r.Capture = &c.want.capture
+		c.prompt = m.pieces(text, prompt)
 	}
 	if c.run, err = m.engine.Submit(ctx, r); err != nil {
 		return nil, m.callError(err)
@@ -328,7 +329,6 @@ func (c *call) finish() *Result {
 	r := &c.result
 	r.Choice = r.Choices[0]
 	stats := c.run.Stats()
-	r.Usage.PromptTokens = len(c.prompt)
 	r.Usage.Queued, r.Usage.FirstToken, r.Usage.Total = stats.Queued, stats.FirstToken, time.Since(c.start)
 	if c.want != nil && c.run.Prompt != nil {
 		r.Attention = c.m.attention(c.want, c.run, c.prompt, c.decoderPieces(nil))
