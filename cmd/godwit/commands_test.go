@@ -496,6 +496,9 @@ func TestTokenizeFormats(t *testing.T) {
 	if diff := cmp.Diff(want, mustTokens(t, dir, text)); diff != "" {
 		t.Errorf("tokenizer.model and tokenizer.json differ:\n%s", diff)
 	}
+	if got := mustTokens(t, "../../model/testdata/gguf/llama-Q4_0.gguf", text); len(got) == 0 || got[0].ID != 1 {
+		t.Errorf("GGUF: got %+v, want BOS first", got)
+	}
 }
 
 func TestInspect(t *testing.T) {

@@ -132,9 +132,11 @@ func TestSlowWriter(t *testing.T) {
 		}
 		w.Close()
 	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	s := &streams{stdin: r}
 	n := 0
-	for b, err := range (&linesFlags{}).batches(t.Context(), s, true) {
+	for b, err := range (&linesFlags{}).batches(ctx, s, true) {
 		if err != nil || len(b.texts) != 1 {
 			t.Fatalf("got %q, %v", b.texts, err)
 		}

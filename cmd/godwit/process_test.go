@@ -41,7 +41,9 @@ func child(t *testing.T, grace time.Duration, args ...string) (*exec.Cmd, io.Wri
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	hang := time.AfterFunc(4*patience, func() { _ = c.Process.Kill() }) // a test that waits for its output must not hang
 	t.Cleanup(func() {
+		hang.Stop()
 		if c.ProcessState == nil {
 			_ = c.Process.Kill()
 			_ = c.Wait()

@@ -34,7 +34,7 @@ func (c *tokenizeCmd) Run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	t, err := openTokenizer(path)
+	t, err := openTokenizer(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -94,14 +94,19 @@ var sentencePiece = []string{"tokenizer.model", "spiece.model", "sentencepiece.b
 const largestTokenizer = 256 << 20
 
 // openTokenizer reads the tokenizer of a model: of a directory tokenizer.json,
-// which is right where it differs from a SentencePiece model beside it.
-func openTokenizer(path string) (*tokenizer.Tokenizer, error) {
+// which is right where it differs from a SentencePiece model beside it; of a
+// GGUF file its metadata.
+func openTokenizer(ctx context.Context, path string) (*tokenizer.Tokenizer, error) {
 	stat, err := os.Stat(path)
 	if err != nil {
 		return nil, &godwit.ModelError{File: path, Reason: "cannot be read", Err: err}
 	}
 	if !stat.IsDir() {
-		return nil, &godwit.UnsupportedError{What: "the tokenizer of a GGUF file", Model: path}
+		info, err := godwit.Inspect(ctx, path, godwit.Config{})
+		if err != nil {
+			return nil, err
+		}
+		return made(path)(tokenizer.FromGGUF(info.Metadata))
 	}
 	file := filepath.Join(path, "tokenizer.json")
 	data, err := readFile(file)
