@@ -240,34 +240,6 @@ func TestGGUFErrors(t *testing.T) {
 			t.Errorf("%s %v: %v, want an error that says %q", row.key, row.value, err, row.want)
 		}
 	}
-	// llama.cpp multiplies YaRN's factor with attn_factor.
-	cos := func(more map[string]any) float32 {
-		c := base(t, "llama-yarn")
-		c.rename(names("model.layers.", "blk.", "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output",
-			"input_layernorm", "attn_norm", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v",
-			"self_attn.o_proj", "attn_output", "post_attention_layernorm", "ffn_norm", "mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down"))
-		meta := ggufMeta("llama", c, map[string]any{"rope.scaling.type": "yarn", "rope.scaling.factor": float32(4), "rope.scaling.original_context_length": uint32(32)})
-		maps.Copy(meta, more)
-		null := &devicetest.Null{}
-		m := load(t, writeGGUF(t, meta, c.tensors), golden.Options{Device: null})
-		var b model.Batch
-		if err := b.AddDecoder([]int32{1}, 0, []int32{0}, 4); err != nil {
-			t.Fatal(err)
-		}
-		null.Reset()
-		m.Model.Forward(m.Stream, &b, newCache(t, m, runtime.F32, 1, 4))
-		for i := range null.Len() {
-			if op, ok := null.At(i).(*runtime.RoPE); ok {
-				return op.Cos.Mem.Host.F32s()[0] // of angle 0: the factor
-			}
-		}
-		t.Fatal("no RoPE")
-		return 0
-	}
-	plain := cos(nil)
-	if got := cos(map[string]any{"llama.rope.scaling.attn_factor": float32(2)}); plain < 1.13 || plain > 1.14 || got != 2*plain {
-		t.Errorf("factor %v, with attn_factor 2: %v", plain, got)
-	}
 }
 
 // TestTensorErrors: everything that is wrong with the tensors is in one error.

@@ -197,13 +197,20 @@ func ggufMeta(arch string, c checkpoint, more map[string]any) map[string]any {
 	return m
 }
 
+// llamaToGGUF gives tensors the names of llama.cpp's converter.
+var llamaToGGUF = names("model.layers.", "blk.", "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output",
+	"input_layernorm", "attn_norm", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v",
+	"self_attn.o_proj", "attn_output", "post_attention_layernorm", "ffn_norm",
+	"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down")
+
+// isRotated reports whether the converter reorders the rows of a tensor.
+func isRotated(name string) bool {
+	return strings.Contains(name, "q_proj") || strings.Contains(name, "k_proj")
+}
+
 // TestConvertedToGGUF writes checkpoints as llama.cpp's converter does and wants
 // the goldens of the originals: names, rotated pairs, tied heads, RoPE scalings.
 func TestConvertedToGGUF(t *testing.T) {
-	llama := names("model.layers.", "blk.", "model.embed_tokens", "token_embd", "model.norm", "output_norm", "lm_head", "output",
-		"input_layernorm", "attn_norm", "self_attn.q_proj", "attn_q", "self_attn.k_proj", "attn_k", "self_attn.v_proj", "attn_v",
-		"self_attn.o_proj", "attn_output", "post_attention_layernorm", "ffn_norm",
-		"mlp.gate_proj", "ffn_gate", "mlp.up_proj", "ffn_up", "mlp.down_proj", "ffn_down")
 	rows := []struct {
 		base string
 		more map[string]any
@@ -222,11 +229,11 @@ func TestConvertedToGGUF(t *testing.T) {
 		t.Run(row.base, func(t *testing.T) {
 			c := base(t, row.base)
 			for n, x := range c.tensors {
-				if strings.Contains(n, "q_proj") || strings.Contains(n, "k_proj") {
+				if isRotated(n) {
 					c.tensors[n] = x.interleave(int(c.config["head_dim"].(float64)))
 				}
 			}
-			c.rename(llama)
+			c.rename(llamaToGGUF)
 			for n, x := range row.add {
 				c.tensors[n] = x
 			}
@@ -323,6 +330,31 @@ func TestBertHeads(t *testing.T) {
 		}
 		if err := m.Stream.Sync(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestNextSentence loads the class that has the second head of a pretrained model
+// only.
+func TestNextSentence(t *testing.T) {
+	c := base(t, "bert-pretrain")
+	c.config["architectures"] = []string{"BertForNextSentencePrediction"}
+	m := load(t, c.write(t), golden.Options{})
+	if in := m.Model.Info(); in.LM || fmt.Sprint(in.HeadList) != "[pooler next]" {
+		t.Errorf("%+v", in)
+	}
+	g := read(t, folder("bert-pretrain"))
+	for i := range g.Cases {
+		c := &g.Cases[i]
+		out, err := m.Case(g.Kind, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, err := g.Compare(c, "nsp_logits", out["nsp_logits"]); err != nil || !(d.Ratio <= correct) {
+			t.Errorf("%s: %.3g of tol_strict (%v)", c.Name, d.Ratio, err)
+		}
+		if out["logits"] != nil {
+			t.Errorf("%s: there are logits of the vocabulary", c.Name)
 		}
 	}
 }
