@@ -250,6 +250,10 @@ func checkRow(t *testing.T, tok *Tokenizer, r goldenRow) int {
 		if !slices.Equal(e.Tokens, r.Tokens) {
 			differ("tokens", e.Tokens, r.Tokens)
 		}
+		if len(e.Offsets) != len(r.Offsets) {
+			differ("number of offsets", len(e.Offsets), len(r.Offsets))
+			return bad
+		}
 		for i, o := range e.Offsets {
 			text := r.Text
 			if e.Segment[i] == 1 {
