@@ -296,6 +296,21 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
+// TestPlaced holds that an error names the input among all, also where the
+// library saw it alone.
+func TestPlaced(t *testing.T) {
+	for text, says := range map[string]string{strings.Repeat("the ", 300) + "[MASK]": "input 34 has", "no mask": `"no mask"`} {
+		got := command(t, strings.Repeat("a [MASK]\n", batchInputs+2)+text+"\n", "fill-mask", "-m", checkpoints+"bert-mlm", "--json")
+		if got.status == 0 || !strings.Contains(strings.ReplaceAll(got.stderr, `\"`, `"`), says) || strings.Count(got.out, "\n") != batchInputs {
+			t.Errorf("status %d, %d results, %q does not say %q", got.status, strings.Count(got.out, "\n"), got.stderr, says)
+		}
+	}
+	err := placed(&godwit.ParamError{Field: "Texts[2]", Reason: "has no tokens"}, 32)
+	if want := (&godwit.ParamError{Field: "Texts[34]", Reason: "has no tokens"}); !cmp.Equal(err, error(want)) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
 func TestFillMask(t *testing.T) {
 	bert := checkpoints + "bert-mlm"
 	e := goldens(t, "bert-mlm")
