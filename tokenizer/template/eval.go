@@ -456,8 +456,9 @@ func (r *run) evalSlice(x *sliceExpr, sc *scope) (value, error) {
 	return r.slice(v, bounds[0], bounds[1], step)
 }
 
-// sliceRange is Python's slice.indices(n): the first index and how many there are.
-func sliceRange(lo, hi *int64, step int64, n int) (start int64, count int) {
+// sliceRange is Python's slice.indices(n): the first index, the one behind the last, and
+// how many there are.
+func sliceRange(lo, hi *int64, step int64, n int) (start, end int64, count int) {
 	size := int64(n)
 	clamp := func(p *int64, def, least, most int64) int64 {
 		if p == nil {
@@ -471,21 +472,21 @@ func sliceRange(lo, hi *int64, step int64, n int) (start int64, count int) {
 	}
 	if step > 0 {
 		start = clamp(lo, 0, 0, size)
-		if end := clamp(hi, size, 0, size); end > start {
+		if end = clamp(hi, size, 0, size); end > start {
 			count = int((end-start-1)/step + 1)
 		}
-		return start, count
+		return start, end, count
 	}
 	start = clamp(lo, size-1, -1, size-1)
-	if end := clamp(hi, -1, -1, size-1); start > end {
+	if end = clamp(hi, -1, -1, size-1); start > end {
 		count = int((start-end-1)/-max(step, -size-1) + 1)
 	}
-	return start, count
+	return start, end, count
 }
 
 func (r *run) slice(v value, lo, hi *int64, step int64) (value, error) {
 	pick := func(items []value) ([]value, error) {
-		start, n := sliceRange(lo, hi, step, len(items))
+		start, _, n := sliceRange(lo, hi, step, len(items))
 		if step == 1 {
 			return items[start : start+int64(n) : start+int64(n)], r.step(1)
 		}
@@ -512,9 +513,8 @@ func (r *run) slice(v value, lo, hi *int64, step int64) (value, error) {
 	case *str:
 		return r.sliceText(v, lo, hi, step)
 	case *rng:
-		start, n := sliceRange(lo, hi, step, v.n)
-		end := v.start + (start+int64(n)*step)*v.step
-		return &rng{start: v.start + start*v.step, stop: end, step: v.step * step, n: n}, nil
+		start, end, n := sliceRange(lo, hi, step, v.n)
+		return &rng{start: v.start + start*v.step, stop: v.start + end*v.step, step: v.step * step, n: n}, nil
 	case *undefined:
 		return nil, r.failf("%s", v.why)
 	case *dict:
@@ -528,7 +528,7 @@ func (r *run) sliceText(s *str, lo, hi *int64, step int64) (value, error) {
 	if err := r.scan(len(s.s)); err != nil {
 		return nil, err
 	}
-	start, n := sliceRange(lo, hi, step, s.runes())
+	start, _, n := sliceRange(lo, hi, step, s.runes())
 	if n == 0 {
 		return lit("").asMarkup(s.markup), nil
 	}
