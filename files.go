@@ -189,8 +189,8 @@ func (c *checkpoint) readTokenizer(d dir) error {
 		}
 	}
 	if c.tokErr != nil {
-		c.tokErr = &ModelError{File: d.show(file), Reason: c.tokErr.Error(), Err: c.tokErr}
 		c.unusual = append(c.unusual, "the tokenizer cannot be used: "+c.tokErr.Error())
+		c.tokErr = &ModelError{File: d.show(file), Reason: c.tokErr.Error(), Err: c.tokErr}
 	} else if c.tok == nil {
 		c.unusual = append(c.unusual, "no tokenizer.json and no SentencePiece model: only token ids work")
 	}
@@ -301,8 +301,8 @@ func (c *checkpoint) readGGUF(name string) error {
 	if kind, _ := meta["tokenizer.ggml.model"].(string); kind == "" || kind == "no_vocab" {
 		c.unusual = append(c.unusual, "no tokenizer in the file: only token ids work")
 	} else if c.tok, c.tokErr = tokenizer.FromGGUF(meta); c.tokErr != nil {
-		c.tokErr = &ModelError{File: name, Field: "tokenizer.ggml", Reason: c.tokErr.Error(), Err: c.tokErr}
 		c.unusual = append(c.unusual, "the tokenizer cannot be used: "+c.tokErr.Error())
+		c.tokErr = &ModelError{File: name, Field: "tokenizer.ggml", Reason: c.tokErr.Error(), Err: c.tokErr}
 	}
 	for _, key := range []string{"eos", "eot", "eom"} {
 		if id, ok := meta["tokenizer.ggml."+key+"_token_id"].(uint32); ok && id <= math.MaxInt32 && !slices.Contains(c.eos, int32(id)) {

@@ -104,15 +104,18 @@ func named(name, folder string) []string {
 		return nil
 	}
 	var gguf []string
+	config := false
 	for _, e := range list {
 		switch {
-		case e.Name() == "config.json":
+		case strings.HasSuffix(e.Name(), ".safetensors"):
 			return []string{name}
+		case e.Name() == "config.json":
+			config = true
 		case isGGUF(e.Name()):
 			gguf = append(gguf, name+":"+e.Name())
 		}
 	}
-	if len(gguf) == 1 {
+	if len(gguf) == 1 || len(gguf) == 0 && config {
 		return []string{name}
 	}
 	return gguf

@@ -36,7 +36,7 @@ func TestLocal(t *testing.T) {
 	for repo, files := range map[string][]string{
 		"models--owner--one":   {"config.json", "model.safetensors"},
 		"models--owner--gguf":  {"m.Q4_0.gguf"},
-		"models--owner--two":   {"m-Q4_0.gguf", "m-Q8_0.gguf"},
+		"models--owner--two":   {"config.json", "m-Q4_0.gguf", "m-Q8_0.gguf"},
 		"models--gpt2":         {"config.json"},
 		"models--owner--empty": {"README.md"},
 		"datasets--owner--d":   {"config.json"},

@@ -112,6 +112,12 @@ func TestChatInterrupt(t *testing.T) {
 		}
 	}
 	ask("hello")
+	select { // an answer: the chat is there, and has taken the interrupts
+	case <-answers:
+	case <-time.After(patience):
+		t.Fatal("no answer")
+	}
+	ask("and then?")
 	time.Sleep(30 * time.Millisecond)
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

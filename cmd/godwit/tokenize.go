@@ -67,6 +67,9 @@ func (c *tokenizeCmd) print(s *streams, t *tokenizer.Tokenizer, index int, text 
 	pieces := make([]godwit.Piece, len(e.IDs))
 	for i, id := range e.IDs {
 		pieces[i] = godwit.Piece{ID: id, Text: e.Tokens[i], Start: e.Offsets[i][0], End: e.Offsets[i][1], Special: e.Special[i]}
+		if !e.Special[i] { // as Model.Tokenize has it
+			pieces[i].Text = text[pieces[i].Start:pieces[i].End]
+		}
 	}
 	if c.JSON {
 		return s.out.object(struct {
@@ -77,8 +80,8 @@ func (c *tokenizeCmd) print(s *streams, t *tokenizer.Tokenizer, index int, text 
 	if index > 0 {
 		fmt.Fprintln(s.out)
 	}
-	for _, p := range pieces {
-		line := fmt.Sprintf("%8d  %s", p.ID, p.Text)
+	for i, p := range pieces {
+		line := fmt.Sprintf("%8d  %s", p.ID, e.Tokens[i])
 		if p.Start < p.End { // special tokens around the text stand for none of it
 			line = fmt.Sprintf("%-34s %d:%d %q", line, p.Start, p.End, text[p.Start:p.End])
 		}
