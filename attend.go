@@ -28,7 +28,7 @@ type capturePlan struct {
 func (m *Model) planCapture(c Capture, tokens int, rows bool) (*capturePlan, error) {
 	p := &capturePlan{}
 	var err error
-	if p.capture.Layers, err = indexes("Capture.Layers", c.Layers, m.info.Layers); err != nil {
+	if err = m.planLayers(p, c.Layers); err != nil {
 		return nil, err
 	}
 	if p.capture.Heads, err = indexes("Capture.Heads", c.Heads, m.info.Heads); err != nil {
@@ -44,6 +44,35 @@ func (m *Model) planCapture(c Capture, tokens int, rows bool) (*capturePlan, err
 		return nil, &ParamError{"Capture.MaxBytes", limit, fmt.Sprintf("the result would have %d bytes: choose Layers and Heads, shorten the text, or raise it", n)}
 	}
 	return p, nil
+}
+
+// planLayers resolves layers for each stack of the model: those from the end are
+// other ones where a decoder is deeper than its encoder.
+func (m *Model) planLayers(p *capturePlan, list []int) (err error) {
+	if m.in.Kind != model.Seq2Seq {
+		p.capture.Layers, err = indexes("Capture.Layers", list, m.in.Layers)
+		return err
+	}
+	if _, err := indexes("Capture.Layers", list, m.info.Layers); err != nil {
+		return err
+	}
+	within := func(n int) []int {
+		if list == nil {
+			return nil
+		}
+		here := []int{} // not nil, which is all
+		for _, i := range list {
+			if i >= -n && i < n {
+				here = append(here, i)
+			}
+		}
+		return here
+	}
+	if p.capture.Layers, err = indexes("Capture.Layers", within(m.in.Layers), m.in.Layers); err != nil {
+		return err
+	}
+	p.capture.Source, err = indexes("Capture.Layers", within(m.in.EncoderLayers), m.in.EncoderLayers)
+	return err
 }
 
 // indexes resolves a list of layers or heads: nil is all, negative counts from
@@ -137,7 +166,7 @@ func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.
 	if err != nil {
 		return nil, err
 	}
-	return &Attention{Encoder: p.selfMap(rec.Prompt, pieces), EncoderHidden: rec.Prompt.Hidden}, nil
+	return &Attention{Encoder: p.selfMap(p.capture.Layers, rec.Prompt, pieces), EncoderHidden: rec.Prompt.Hidden}, nil
 }
 
 // attendDecoder reads what a request gives a decoder and writes nothing.
@@ -189,22 +218,21 @@ func (m *Model) attendBoth(ctx context.Context, p *capturePlan, source []int32, 
 }
 
 // selfMap is the attention of tokens to themselves; nil if none was recorded.
-func (p *capturePlan) selfMap(rows *engine.Rows, pieces []Piece) *AttentionMap {
-	if rows == nil || rows.Weights == nil {
+func (p *capturePlan) selfMap(layers []int, rows *engine.Rows, pieces []Piece) *AttentionMap {
+	if len(rows.Weights) == 0 {
 		return nil
 	}
-	return &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
+	return &AttentionMap{Layers: layers, Heads: p.capture.Heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
 }
 
 // attention makes a result of what a run recorded of what was read: by the
 // encoder, if there is one, and by the decoder.
 func (m *Model) attention(p *capturePlan, run *engine.Run, source, read []Piece) *Attention {
-	a := &Attention{Decoder: p.selfMap(run.Prompt, read), DecoderHidden: run.Prompt.Hidden}
+	a := &Attention{Decoder: p.selfMap(p.capture.Layers, run.Prompt, read), DecoderHidden: run.Prompt.Hidden}
 	if run.Source != nil {
-		a.Encoder, a.EncoderHidden = p.selfMap(run.Source, source), run.Source.Hidden
-		a.Encoder.Layers = a.Encoder.Layers[:min(len(a.Encoder.Layers), len(run.Source.Weights)/max(1, len(p.capture.Heads)*len(source)*len(source)))]
+		a.Encoder, a.EncoderHidden = p.selfMap(p.capture.Source, run.Source, source), run.Source.Hidden
 	}
-	if run.Prompt.Cross != nil {
+	if len(run.Prompt.Cross) > 0 {
 		a.Cross = &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: read, Keys: source, Weights: run.Prompt.Cross}
 	}
 	return a
@@ -237,7 +265,7 @@ func (c *call) stepAttention(rows *engine.Rows, answer []int32) *Attention {
 	read := c.decoderPieces(answer[:len(answer)-1])
 	one := AttentionMap{Layers: c.want.capture.Layers, Heads: c.want.capture.Heads, Queries: read[len(read)-1:]}
 	a := &Attention{}
-	if rows.Cross != nil {
+	if len(rows.Cross) > 0 {
 		cross := one
 		cross.Keys, cross.Weights = c.prompt, rows.Cross
 		a.Cross = &cross

@@ -13,6 +13,7 @@ import (
 // Capture says what to record of the first sequence of a request.
 type Capture struct {
 	Layers []int // ascending, each in [0, layers); the caller resolves "all"
+	Source []int // of encoder-decoders: layers of the encoder
 	Heads  []int // of the distributions
 	Prompt bool  // all rows of the prompt, not only those that chose tokens
 	Hidden bool  // hidden states of the prompt
@@ -27,22 +28,16 @@ type Rows struct {
 	Hidden        [][][]float32 // [layer][query][feature]; layer 0: embeddings
 }
 
-// encoder is the capture of the encoder that goes with a decoder's: the layers
-// that it has, too.
-func (c *Capture) encoder(in model.Info) *Capture {
+// encoder is the capture of the encoder that goes with a decoder's.
+func (c *Capture) encoder() *Capture {
 	e := *c
-	e.Layers = nil
-	for _, l := range c.Layers {
-		if l < in.EncoderLayers {
-			e.Layers = append(e.Layers, l)
-		}
-	}
+	e.Layers = c.Source
 	return &e
 }
 
 // Bytes is the size of what a capture of so many tokens holds.
 func (c *Capture) Bytes(in model.Info, tokens int) int64 {
-	n := int64(tokens) * int64(len(c.Layers)) * int64(len(c.Heads))
+	n := int64(tokens) * int64(len(c.Layers)+len(c.Source)) * int64(len(c.Heads))
 	if c.Prompt {
 		n *= int64(tokens)
 	}

@@ -29,7 +29,7 @@ func (g *generation) encode(s *runtime.Stream) error {
 	if c := g.req.Capture; c != nil && c.Prompt {
 		in := g.e.info
 		in.Layers = in.EncoderLayers
-		rec = NewRecorder(c.encoder(in), in, len(g.req.Prompts[0]))
+		rec = NewRecorder(c.encoder(), in, len(g.req.Prompts[0]))
 		rec.Attach(s, &g.batch)
 	}
 	if err := g.batch.Check(g.e.info, nil); err != nil {
