@@ -164,6 +164,47 @@ func TestConfigValues(t *testing.T) {
 	}
 }
 
+// TestActivations: every name of transformers' ACT2FN that is supported, and the
+// function it means.
+func TestActivations(t *testing.T) {
+	for name, want := range map[string]runtime.Fn{
+		"gelu": runtime.Gelu, "gelu_python": runtime.Gelu, "gelu_new": runtime.GeluTanh, "gelu_fast": runtime.GeluTanh, "gelu_pytorch_tanh": runtime.GeluTanh,
+		"gelu_accurate": runtime.GeluTanh, "relu": runtime.Relu, "silu": runtime.Silu, "swish": runtime.Silu, "tanh": runtime.Tanh, "sigmoid": runtime.Sigmoid,
+	} {
+		for base1, field := range map[string]string{"gpt2": "activation_function", "llama": "hidden_act", "bert-mlm": "hidden_act"} {
+			c := base(t, base1)
+			c.config[field] = name
+			null := &devicetest.Null{}
+			m := load(t, c.write(t), golden.Options{Device: null})
+			var b model.Batch
+			err, cache := b.AddEncoder([]int32{1}, nil, nil), (*model.Cache)(nil)
+			if m.Model.Info().Kind == model.Decoder {
+				b.Reset()
+				cache = newCache(t, m, runtime.F32, 1, 4)
+				err = b.AddDecoder([]int32{1}, 0, []int32{0}, 4)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			null.Reset()
+			m.Model.Logits(m.Stream, m.Model.Forward(m.Stream, &b, cache))
+			found := 0
+			for i := range null.Len() {
+				op, ok := null.At(i).(*runtime.MatMul)
+				if !ok || op.Act == runtime.Ident {
+					continue
+				}
+				if found++; op.Act != want {
+					t.Errorf("%s with %s: %v, want %v", base1, name, op.Act, want)
+				}
+			}
+			if n := m.Model.Info().Layers; found != n && found != n+1 { // BERT's head has one too
+				t.Errorf("%s with %s: %d of %d layers have a function", base1, name, found, n)
+			}
+		}
+	}
+}
+
 // TestInfo reads both spellings.
 func TestInfo(t *testing.T) {
 	want := map[string]model.Info{
@@ -195,6 +236,9 @@ func TestInfo(t *testing.T) {
 	in, err := describe(t, "bert-seqcls", "problem_type", "multi_label_classification")
 	if err != nil || !in.MultiLabel {
 		t.Errorf("multi-label: %+v (%v)", in, err)
+	}
+	if in, err = describe(t, "bert-seqcls", "problem_type", "single_label_classification"); err != nil || in.MultiLabel {
+		t.Errorf("single-label: %+v (%v)", in, err)
 	}
 	if in, err = describe(t, "bert-seqcls", "id2label", absent); err != nil || len(in.Labels) != 2 {
 		t.Errorf("labels that are not written: %q (%v)", in.Labels, err)
@@ -341,6 +385,14 @@ func TestHostileSizes(t *testing.T) {
 	defer ck.Close() //nolint:errcheck // only read
 	null := &devicetest.Null{}
 	if _, err := model.Load(runtime.NewStream(null, nil), ck, model.Source{Config: b}, model.Options{Context: 64}); err != nil || null.AllocBytes > 1<<20 {
+		t.Errorf("%d bytes on the device (%v)", null.AllocBytes, err)
+	}
+	// And not larger than the checkpoint's.
+	if b, err = os.ReadFile(filepath.Join(folder("llama"), "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	null = &devicetest.Null{}
+	if _, err := model.Load(runtime.NewStream(null, nil), ck, model.Source{Config: b}, model.Options{Context: 1 << 20}); err != nil || null.AllocBytes > 1<<20 {
 		t.Errorf("%d bytes on the device (%v)", null.AllocBytes, err)
 	}
 }

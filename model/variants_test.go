@@ -29,6 +29,12 @@ func TestNames(t *testing.T) {
 		}},
 		{"tied head stored too", "gpt2", func(c checkpoint) { c.tensors["lm_head.weight"] = zeros(512, 48) }},
 		{"tied by default", "gpt2", func(c checkpoint) { delete(c.config, "tie_word_embeddings") }},
+		{"defaults", "gpt2", func(c checkpoint) {
+			for _, field := range []string{"activation_function", "layer_norm_epsilon", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "n_inner", "architectures"} {
+				delete(c.config, field)
+			}
+		}},
+		{"as many KV heads as heads by default", "llama-linear", func(c checkpoint) { delete(c.config, "num_key_value_heads") }},
 		{"untied head by default", "llama", func(c checkpoint) { delete(c.config, "tie_word_embeddings") }},
 		{"tied head stored too", "llama-rope3", func(c checkpoint) { c.tensors["lm_head.weight"] = zeros(256, 48) }},
 		{"frequencies stored", "llama", func(c checkpoint) {
@@ -276,8 +282,9 @@ func llama3Divisors() []float32 {
 func TestNoHead(t *testing.T) {
 	for name, architecture := range map[string]string{"gpt2": "GPT2Model", "llama": "LlamaModel"} {
 		c := base(t, name)
-		c.config["architectures"] = []string{architecture}
-		m := load(t, c.write(t), golden.Options{}) // the head of llama is left unread
+		c.config["architectures"], c.config["tie_word_embeddings"] = []string{architecture}, false
+		c.tensors["lm_head.weight"] = zeros(512, 48) // left unread
+		m := load(t, c.write(t), golden.Options{})
 		if in := m.Model.Info(); in.LM || in.Architecture != architecture {
 			t.Errorf("%s: %+v", architecture, in)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-ml/godwit/quant"
 	"github.com/godwit-ml/godwit/runtime"
+	"github.com/godwit-ml/godwit/runtime/devicetest"
 )
 
 var rng = rand.New(rand.NewPCG(1, 2))
@@ -196,6 +197,34 @@ func TestEmbeddingHead(t *testing.T) {
 	equal(t, download(t, s, logits), product(x, table, bias), 1e-5)
 	plain.Apply(s, logits, upload(s, x), Epilogue{}) // WithBias left it alone
 	equal(t, download(t, s, logits), product(x, table, runtime.Tensor{}), 1e-5)
+}
+
+// uses is a device that notes what weights are loaded for.
+type uses struct {
+	devicetest.Null
+	list []runtime.Use
+}
+
+func (d *uses) Load(host runtime.Tensor, use runtime.Use) (runtime.Tensor, error) {
+	d.list = append(d.list, use)
+	return d.Null.Load(host, use)
+}
+
+// TestUses: a device may lay out a weight for how it is read, so it has to be
+// told all uses.
+func TestUses(t *testing.T) {
+	d := &uses{}
+	s := runtime.NewStream(d, nil)
+	LoadEmbedding(s, random(4, 8), true)
+	LoadEmbedding(s, random(4, 8), false)
+	LoadLinear(s, Dense{W: random(4, 8), Bias: random(1, 4)})
+	LoadGatedMLP(s, Dense{W: random(4, 8)}, Dense{W: random(4, 8)}, Dense{W: random(8, 4)}, runtime.Silu)
+	LoadRotary(s, Rope{Theta: 100, Dim: 4}, 8, false)
+	want := []runtime.Use{runtime.UseTable | runtime.UseProduct, runtime.UseTable, runtime.UseProduct, runtime.UseVector,
+		runtime.UseProduct, runtime.UseProduct, runtime.UseVector, runtime.UseVector}
+	if err := s.Err(); err != nil || !slices.Equal(d.list, want) {
+		t.Errorf("weights were loaded for %v (%v), want %v", d.list, err, want)
+	}
 }
 
 // TestMLP runs a gated layer whose gate and up share a product, and one whose
