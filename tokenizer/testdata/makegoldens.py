@@ -1,8 +1,10 @@
-"""Writes goldens.jsonl.gz: what tokenizers 0.23.3 (PyPI) makes of many texts with many tokenizers.
+"""Writes what tokenizers 0.23.3 (PyPI) makes of many texts: goldens.jsonl.gz with whole tokenizers, steps.jsonl.gz
+with single normalizers and pre-tokenizers, bases.json.gz with the tokenizer.json files both start from.
 
-A line is one tokenizer: "base" names a file of bases.json.gz, "set" replaces components of it ("@base" inside
+A line of goldens is one tokenizer: "base" names a file of bases.json.gz, "set" replaces components of it ("@base" inside
 keeps the base's value), "rows" are texts with ids, tokens, offsets (code points) and decoded texts. Rows with
-"truncation" or "padding" were made with the library's own settings of that name.
+"truncation" or "padding" were made with the library's own settings of that name. A line of steps is one component with
+rows of a text and what becomes of it: the normalized text, or the code points at which the parts begin and end.
 
 usage: makegoldens.py FIXTURES [SEED [ROWS [FOLDER]]]; with FOLDER the lines become folders with
 tokenizer.json and golden.jsonl there, and nothing else is written.
@@ -155,8 +157,17 @@ def sentencepiece_variants(v):
     v["no-unk"] = variant(LLAMA, model={"byte_fallback": False, "unk_token": None})
     v["some-bytes"] = thinned(LLAMA, lambda t: t not in ("<0xE4>", "<0xF0>", "<0xC3>"))
     v["ignore-merges"] = variant(LLAMA, model={"ignore_merges": True}, normalizer=None, pre_tokenizer=metaspace("first"))
+    v["byte-merges"] = merged("byte-merges", "<0xC3>", "<0xA9>")
+    v["unk-merges"] = merged("unk-merges", "<unk>", "▁", byte_fallback=False)
     for name, prefix, suffix in ("bpe-prefix", "##", None), ("bpe-suffix", None, "</w>"):
         v[name] = affixed(prefix, suffix)
+
+
+def merged(name, left, right, **settings):
+    """Llama's vocabulary with a merge of tokens that are not text."""
+    vocab = dict(LLAMA["model"]["vocab"])
+    vocab[left + right] = len(vocab)
+    return variant(LLAMA, model=dict(settings, vocab=vocab, merges=LLAMA["model"]["merges"] + [[left, right]]))
 
 
 def affixed(prefix, suffix):
@@ -242,7 +253,7 @@ def character():
 
 def text(specials):
     kinds = [lambda: rnd.choice(WORD_LIST)] * 17 + [lambda: rnd.choice(SPACES)] * 8 + [character] * 6 + [lambda: character() + rnd.choice(MARKS) * rnd.choice([1, 1, 2]) + rnd.choice(MARKS)] * 3
-    kinds += [lambda: rnd.choice(ODD)] * 4 + [lambda: rnd.choice(specials)] * 3 + [lambda: "".join(rnd.choice("abcxyzABCäöü'.,!? \n0123456789-_/()") for _ in range(rnd.randint(1, 12)))] * 2
+    kinds += [lambda: rnd.choice(ODD)] * 4 + [lambda: rnd.choice(specials)] * 2 + [lambda: rnd.choice(specials) + rnd.choice(SPACES + ["", "é"]) + rnd.choice(specials)] * 2 + [lambda: "".join(rnd.choice("abcxyzABCäöü'.,!? \n0123456789-_/()") for _ in range(rnd.randint(1, 12)))] * 2
     kinds += [lambda: "".join(character() for _ in range(rnd.randint(1, 6)))] * 2 + [lambda: rnd.choice("ab0.!▁_") * rnd.randint(1, 60)] + [lambda: rnd.choice(LITERALS)]
     out = ""
     for _ in range(rnd.choice([1, 2, 3, 5, 8, 13, 30])):
@@ -296,6 +307,44 @@ def limit_rows(j, count):
     return out
 
 
+def tight():
+    """Text of few kinds of characters, where the alternatives of a pattern meet."""
+    alphabet = rnd.choice(["aA'sStTlLvVeErRdDmMſ ", "aBc\u0301\u0345\u02b0\u01c5\u4e00'S ./", "1234567\u0661\u00b2a ", " \n\r\t\u00a0\u3000a.", "/.,!\n\r -a(|)…。",
+                           "aé\u0301$5_#x\n ", "一あア。k1 ", "\u0d4d\u0d15\u0d3eA\u0301 z9", "a ،۔،b .", "(|)!é 12"])
+    return "".join(rnd.choice(alphabet) for _ in range(rnd.randint(2, 24)))
+
+
+def marked():
+    """Letters with marks that reorder, compose and block each other."""
+    letters = "aeoAqΑαωᾳぁかハ가ᄀᆨ각क\u0915ড\u09a1ו\u05d0ﬁÅǆ½\u1e9b\u212b\u0958\u0344ﷺ\U0001d15e\r\nA\u0600\u200d👍🇩क्"
+    marks = MARKS + "\u0313\u0315\u0314\u0306\u0304\u0307\u0316\u0321\u0342\u0300\u0301\u0338\u3099\u309a\u1161\u11a8\u09be\u09d7\u1dce\u0c55\U0001e8d0\U0001f3fd"
+    return "".join(rnd.choice(letters) + "".join(rnd.choice(marks) for _ in range(rnd.choice([0, 1, 1, 2, 3]))) for _ in range(rnd.randint(1, 6)))
+
+
+def steps(v):
+    """Every normalizer and pre-tokenizer of the variants, alone."""
+    seen = {}
+
+    def see(kind, c):
+        if c is None:
+            return
+        for sub in c.get("normalizers", c.get("pretokenizers", [c])):
+            seen.setdefault((kind, json.dumps(sub, ensure_ascii=False)), sub)
+    for j in v.values():
+        see("normalizer", j["normalizer"])
+        see("pre_tokenizer", j["pre_tokenizer"])
+    for (kind, _), c in seen.items():
+        t = Tokenizer.from_str(json.dumps(dict(BERT, **dict({"normalizer": None, "pre_tokenizer": None}, **{kind: c}), post_processor=None, decoder=None, added_tokens=[])))
+        out = []
+        for i in range(60):
+            s = [tight, marked, lambda: text([" ", "'s"])][i % 3]()
+            if kind == "normalizer":
+                out.append([s, t.normalizer.normalize_str(s)])
+            else:
+                out.append([s, [x for _, at in t.pre_tokenizer.pre_tokenize_str(s) for x in at]])
+        yield {"kind": kind, "step": c, "rows": out}
+
+
 def main():
     v = dict(BASES)
     for part in byte_level_variants, sentencepiece_variants, wordpiece_variants, unigram_variants:
@@ -309,6 +358,9 @@ def main():
         return
     with gzip.GzipFile(f"{HERE}/bases.json.gz", "wb", mtime=0) as f:
         f.write(json.dumps(BASES, ensure_ascii=False).encode())
+    with gzip.GzipFile(f"{HERE}/steps.jsonl.gz", "wb", mtime=0) as f:
+        for line in steps(v):
+            f.write(json.dumps(line, ensure_ascii=False).replace(charsmap_text(), "@charsmap").encode() + b"\n")
     with gzip.GzipFile(f"{HERE}/goldens.jsonl.gz", "wb", mtime=0) as f:
         for name, j in v.items():
             base = next((n for n, b in BASES.items() if b["model"]["vocab"] == j["model"]["vocab"]), None) or next(

@@ -70,7 +70,7 @@ GCB = {"CR": 1, "LF": 2, "Control": 3, "Extend": 4, "Extended_Pictographic": 5, 
 
 
 def chars(text):
-    return [int(x, 16) for x in re.findall(r"\\u\{([0-9a-f]+)\}", text)]
+    return [int(x, 16) for x in re.findall(r"\\u\{([0-9a-fA-F]+)\}", text)]
 
 
 def graphemes(path):
