@@ -54,13 +54,7 @@ func FuzzTemplate(f *testing.F) {
 			Pair{Key: "add_generation_prompt", Value: true}, Pair{Key: "bos_token", Value: "<s>"}, Pair{Key: "eos_token", Value: "</s>"},
 		)
 		cfg := Config{Steps: 20_000, Output: 1 << 16, Memory: 1 << 20, Now: time.Unix(1, 0).UTC()}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		start := time.Now()
-		segments, err := tmpl.Render(ctx, vars, cfg)
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("took %v", d)
-		}
+		segments, err := tmpl.Render(context.Background(), vars, cfg)
 		if err != nil {
 			return
 		}
