@@ -316,3 +316,55 @@ func FuzzSentencePiece(f *testing.F) {
 		checkText(t, tok, "fuzz", text)
 	})
 }
+
+// Where nothing is normalized, a piece is the text at its offsets, but for the space that
+// is put in front of the text or behind it.
+func TestSentencePieceOffsets(t *testing.T) {
+	n := 0
+	for _, g := range spGoldens(t) {
+		plain := &sentencePiece{prefix: true, squeeze: true, escape: true}
+		if err := plain.read(g.Model); err != nil {
+			t.Fatal(err)
+		}
+		if plain.charsmap != nil || plain.squeeze && !plain.suffix {
+			continue
+		}
+		tok, err := FromSentencePiece(g.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range g.Rows {
+			if plain.squeeze && (strings.Contains(r.Text, "  ") || strings.TrimSpace(r.Text) != r.Text) {
+				continue
+			}
+			e := encode(t, tok, r.Text, Options{})
+			for i, at := range e.Offsets {
+				text := r.Text[at[0]:at[1]]
+				if plain.escape {
+					text = strings.ReplaceAll(text, " ", spaceSymbol)
+				}
+				space := " "
+				if plain.escape {
+					space = spaceSymbol
+				}
+				want := []string{text}
+				if i == 0 && plain.prefix && !plain.suffix {
+					want = append(want, space+text)
+				}
+				if i == len(e.Offsets)-1 && plain.prefix && plain.suffix {
+					want = append(want, text+space)
+				}
+				piece, _ := tok.Token(e.IDs[i])
+				if _, isByte := byteToken(piece); isByte && plain.byteFallback || e.IDs[i] == plain.unk {
+					continue
+				}
+				if n++; !slices.Contains(want, piece) {
+					t.Errorf("%s: %q: token %d, %q, has the offsets %v: %q", g.Name, r.Text, i, piece, at, text)
+				}
+			}
+		}
+	}
+	if n < 1000 {
+		t.Errorf("%d tokens compared", n)
+	}
+}

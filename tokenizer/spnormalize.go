@@ -107,8 +107,15 @@ func (n *spNormalizer) normalize(p piece, st *state) piece {
 		if after {
 			text = strings.TrimLeft(text, " ")
 		}
-		if text != "" {
+		if text == p.s[i:i+size] { // each character stands for itself
+			for k, r := range text {
+				n := utf8.RuneLen(r)
+				w.write(text[k:k+n], p.origin(i+k, i+k+n))
+			}
+		} else {
 			w.write(text, p.origin(i, i+size))
+		}
+		if text != "" {
 			after = n.squeeze && strings.HasSuffix(text, " ")
 		}
 		i += size
