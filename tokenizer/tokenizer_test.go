@@ -89,6 +89,38 @@ func TestAppendIDs(t *testing.T) {
 	}
 }
 
+// White space beside an added token belongs to the first that asks for it.
+func TestAddedSpaces(t *testing.T) {
+	tok := base(t, "small-bbpe-gpt2", map[string]any{"added_tokens": []any{
+		map[string]any{"id": 512, "content": "<l>", "special": true, "normalized": false, "lstrip": true},
+		map[string]any{"id": 513, "content": "<r>", "special": true, "normalized": false, "rstrip": true},
+		map[string]any{"id": 514, "content": "<w>", "special": true, "normalized": false, "single_word": true},
+	}})
+	for _, c := range []struct {
+		text string
+		ids  []int32 // the added ones
+		at   [][2]int
+	}{
+		{"<r>  <l>", []int32{513, 512}, [][2]int{{0, 5}, {5, 8}}},
+		{"a \u3000<l> b", []int32{512}, [][2]int{{1, 8}}},
+		{"a <r>\n\u00a0b", []int32{513}, [][2]int{{2, 8}}},
+		{"<l> <l>", []int32{512, 512}, [][2]int{{0, 3}, {3, 7}}},
+		{"<w> é<w> <w>_ (<w>)", []int32{514, 514}, [][2]int{{0, 3}, {16, 19}}},
+	} {
+		e := encode(t, tok, c.text, Options{Parse: true})
+		var ids []int32
+		var at [][2]int
+		for i, id := range e.IDs {
+			if id >= 512 {
+				ids, at = append(ids, id), append(at, e.Offsets[i])
+			}
+		}
+		if !slices.Equal(ids, c.ids) || !slices.Equal(at, c.at) {
+			t.Errorf("%q: %v at %v, want %v at %v", c.text, ids, at, c.ids, c.at)
+		}
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	tok := base(t, "small-wordpiece", nil)
 	full, err := tok.EncodePair("a b c d e f g h", "x y z", Options{Special: true})
