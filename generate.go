@@ -439,6 +439,16 @@ func (m *Model) textError(field string, err error) error {
 	return &ParamError{field, "text", err.Error()}
 }
 
+// role is a role for a template. The usual ones are not the user's text: some
+// templates build control tokens of them.
+func role(name string) any {
+	switch name {
+	case "system", "user", "assistant", "tool", "developer":
+		return name
+	}
+	return template.User(name)
+}
+
 // renderChat runs the chat template and tokenizes what it makes. Control tokens
 // count in the template's own text only.
 func (m *Model) renderChat(ctx context.Context, req *Request, prefix string) (string, []int32, error) {
@@ -448,7 +458,7 @@ func (m *Model) renderChat(ctx context.Context, req *Request, prefix string) (st
 			return "", nil, &ParamError{fmt.Sprintf("Messages[%d].Role", i), `""`, `is empty: want "system", "user" or "assistant"`}
 		}
 		messages[i] = template.NewMap(
-			template.Pair{Key: "role", Value: template.User(msg.Role)},
+			template.Pair{Key: "role", Value: role(msg.Role)},
 			template.Pair{Key: "content", Value: template.User(msg.Content)})
 	}
 	if len(messages) == 0 {

@@ -812,3 +812,45 @@ func TestGGUF(t *testing.T) {
 		t.Errorf("metadata %v, %v", in, err)
 	}
 }
+
+// TestRoleTokens: templates build control tokens of roles; a role that nobody
+// knows builds none.
+func TestRoleTokens(t *testing.T) {
+	dir := t.TempDir()
+	for _, file := range []string{"config.json", "model.safetensors", "tokenizer.json"} {
+		data, err := os.ReadFile(checkpoints + "gpt2/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file == "tokenizer.json" {
+			data = []byte(strings.ReplaceAll(string(data), `"<|endoftext|>"`, `"<|user|>"`))
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := `{"chat_template": "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}"}`
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := godwit.Open(t.Context(), dir, godwit.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	for content, want := range map[string]int{"hi": 1, "<|user|>": 1} {
+		_, ids, err := m.Render(godwit.Request{Messages: []godwit.Message{{Role: "user", Content: content}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, id := range ids {
+			if id == 0 {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%q: %d control tokens in %v, want %d", content, n, ids, want)
+		}
+	}
+}
