@@ -121,6 +121,26 @@ func TestAddedSpaces(t *testing.T) {
 	}
 }
 
+// Without special tokens a pair is the two texts, with the type ids of its family.
+func TestPairWithoutSpecial(t *testing.T) {
+	for name, second := range map[string]int32{"small-wordpiece": 1, "small-roberta": 0, "small-bbpe-gpt2": 1, "small-unigram-t5": 0} {
+		tok := base(t, name, nil)
+		a, b := encode(t, tok, "the hello", Options{}), encode(t, tok, "a world", Options{})
+		e, err := tok.EncodePair("the hello", "a world", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(e.IDs, append(slices.Clone(a.IDs), b.IDs...)) {
+			t.Errorf("%s: ids %v, alone %v and %v", name, e.IDs, a.IDs, b.IDs)
+		}
+		for i, s := range e.Segment {
+			if want := int8(min(i/len(a.IDs), 1)); s != want || e.TypeIDs[i] != int32(want)*second {
+				t.Errorf("%s: token %d is of text %d with type %d", name, i, s, e.TypeIDs[i])
+			}
+		}
+	}
+}
+
 func TestTruncate(t *testing.T) {
 	tok := base(t, "small-wordpiece", nil)
 	full, err := tok.EncodePair("a b c d e f g h", "x y z", Options{Special: true})

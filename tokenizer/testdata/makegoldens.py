@@ -309,7 +309,7 @@ def limit_rows(j, count):
 
 def tight():
     """Text of few kinds of characters, where the alternatives of a pattern meet."""
-    alphabet = rnd.choice(["aA'sStTlLvVeErRdDmMſ ", "'s'ſ'SaA ", "/.-\\n/ \\r", "aBc\u0301\u0345\u02b0\u01c5\u4e00'S ./", "1234567\u0661\u00b2a ", " \n\r\t\u00a0\u3000a.", "/.,!\n\r -a(|)…。",
+    alphabet = rnd.choice(["aA'sStTlLvVeErRdDmMſ ", "'s'ſ'SaA ", "/.-\\n/ \\r", "aBc\u0301\u0345\u02b0\u01c5\u4e00'S ./", "1234567\u0661\u00b2\U00011de3a ", " \n\r\t\u00a0\u3000a.", "/.,!\n\r -a(|)…。",
                            "aé\u0301$5_#x\n ", "一あア。k1 ", "\u0d4d\u0d15\u0d3eA\u0301 z9", "a ،۔،b .", "(|)!é 12"])
     return "".join(rnd.choice(alphabet) for _ in range(rnd.randint(2, 24)))
 
