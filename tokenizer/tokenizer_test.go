@@ -175,6 +175,23 @@ func TestTruncate(t *testing.T) {
 	}
 }
 
+// Every escape of JSON, in the vocabulary and in added tokens.
+func TestEscapes(t *testing.T) {
+	tok, err := FromJSON([]byte(`{ "model" : {"vocab":{"\"\\\/\b\f\n\r\t":0, "\u00e9\uD83D\ude00" : 1,"é":2,"\u0000":3, "":4 },
+		"merges" : [ ], "type":"BPE"} , "added_tokens":[{"id":5,"content":"\ud83d\ude01","special":true}]}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range []string{"\"\\/\b\f\n\r\t", "é😀", "é", "\x00", "", "😁"} {
+		if got, ok := tok.Token(int32(id)); !ok || got != want {
+			t.Errorf("token %d is %q, %v, want %q", id, got, ok, want)
+		}
+	}
+	if got := encode(t, tok, "é\x00é", Options{}).IDs; !slices.Equal(got, []int32{2, 3, 2}) {
+		t.Errorf("ids %v", got)
+	}
+}
+
 func TestRoles(t *testing.T) {
 	data := baseJSON(t, "small-wordpiece", nil)
 	tok, err := FromJSON(data, nil)

@@ -316,7 +316,7 @@ def tight():
 
 def marked():
     """Letters with marks that reorder, compose and block each other."""
-    letters = "aeoAqΑαωᾳぁかハ가ᄀᆨ각क\u0915ড\u09a1ו\u05d0ﬁÅǆ½\u1e9b\u212b\u0958\u0344ﷺ\U0001d15e\r\nA\u0600\u200d👍🇩क्"
+    letters = "\U0002b825\U0002b925aeoAqΑαωᾳぁかハ가ᄀᆨ각क\u0915ড\u09a1ו\u05d0ﬁÅǆ½\u1e9b\u212b\u0958\u0344ﷺ\U0001d15e\r\nA\u0600\u200d👍🇩क्"
     marks = MARKS + "\u0313\u0315\u0314\u0306\u0304\u0307\u0316\u0321\u0342\u0300\u0301\u0338\u3099\u309a\u1161\u11a8\u09be\u09d7\u1dce\u0c55\U0001e8d0\U0001f3fd"
     return "".join(rnd.choice(letters) + "".join(rnd.choice(marks) for _ in range(rnd.choice([0, 1, 1, 2, 3]))) for _ in range(rnd.randint(1, 6)))
 
