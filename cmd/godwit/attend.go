@@ -34,7 +34,7 @@ func (c *attendCmd) Run(ctx context.Context, s *streams) (err error) {
 	if c.JSON && (c.PNG != "" || c.HTML != "") {
 		return &usageError{"--json prints what --png and --html draw: not both"}
 	}
-	if err := c.given("attend", `owner/name "A sentence to look at."`); err != nil {
+	if err := c.given("attend"); err != nil {
 		return err
 	}
 	text, err := oneText(ctx, s, c.Text, c.Quiet)
@@ -62,7 +62,7 @@ func (c *attendCmd) Run(ctx context.Context, s *streams) (err error) {
 	if c.PNG == "" && c.HTML != "" {
 		return nil
 	}
-	m, title, err := c.choose(maps)
+	m, kind, title, err := c.choose(maps)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,13 @@ func (c *attendCmd) Run(ctx context.Context, s *streams) (err error) {
 	if c.PNG != "" {
 		return writePicture(c.PNG, func() ([]byte, error) { return heatPNG(m, title) })
 	}
-	printHeat(s.out, m, title, s.out.style())
+	st := s.out.style()
+	printHeat(s.out, m, title, st)
+	if a.Cross != nil && kind != "encoder" {
+		for _, line := range wrap("A row is the word the decoder has just read; with it, it chooses the next.", st.columns) {
+			fmt.Fprintln(s.out, line)
+		}
+	}
 	if a.Text != "" && c.Target == "" {
 		fmt.Fprintf(s.out, "\nwritten: %s\n", a.Text)
 	}
@@ -114,7 +120,7 @@ func attentionMaps(a *godwit.Attention, words bool) []namedMap {
 }
 
 // choose is the one heat map that a terminal or a picture shows.
-func (c *attendCmd) choose(maps []namedMap) (*godwit.AttentionMap, string, error) {
+func (c *attendCmd) choose(maps []namedMap) (m *godwit.AttentionMap, kind, title string, err error) {
 	var names []string
 	for _, m := range maps {
 		names = append(names, m.Name)
@@ -123,11 +129,11 @@ func (c *attendCmd) choose(maps []namedMap) (*godwit.AttentionMap, string, error
 		}
 		title := fmt.Sprintf("%s attention, layer %d", m.Name, m.Map.Layers[len(m.Map.Layers)-1])
 		if c.Head != nil {
-			return oneMap(m.Map, len(m.Map.Layers)-1), fmt.Sprintf("%s, head %d", title, m.Map.Heads[0]), nil
+			return oneMap(m.Map, len(m.Map.Layers)-1), m.Name, fmt.Sprintf("%s, head %d", title, m.Map.Heads[0]), nil
 		}
-		return oneMap(m.Map, len(m.Map.Layers)-1), fmt.Sprintf("%s, mean of %s", title, plural(len(m.Map.Heads), "head")), nil
+		return oneMap(m.Map, len(m.Map.Layers)-1), m.Name, fmt.Sprintf("%s, mean of %s", title, plural(len(m.Map.Heads), "head")), nil
 	}
-	return nil, "", &usageError{fmt.Sprintf("the model has no %s attention; there is: %s", c.Map, strings.Join(names, ", "))}
+	return nil, "", "", &usageError{fmt.Sprintf("the model has no %s attention; there is: %s", c.Map, strings.Join(names, ", "))}
 }
 
 // oneMap is the mean over the heads of a layer.

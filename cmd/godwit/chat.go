@@ -44,7 +44,7 @@ type conversation struct {
 
 // Run converses until the input ends.
 func (c *chatCmd) Run(ctx context.Context, s *streams) (err error) {
-	if err := c.given("chat", "HuggingFaceTB/SmolLM2-135M-Instruct-GGUF"); err != nil {
+	if err := c.given("chat"); err != nil {
 		return err
 	}
 	cfg := c.config()

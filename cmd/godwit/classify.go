@@ -23,7 +23,7 @@ type classifyCmd struct {
 
 // Run classifies batch by batch.
 func (c *classifyCmd) Run(ctx context.Context, s *streams) error {
-	j := job{name: "classify", example: `DIRECTORY "A quiet, good film."`,
+	j := job{name: "classify",
 		model: &c.modelFlag, config: c.config(), lines: &c.linesFlags, notes: &c.noteFlags, json: c.JSON}
 	j.do = func(ctx context.Context, model *godwit.Model, b batch) (*answer, error) {
 		request := godwit.ClassifyRequest{Texts: b.texts, Top: c.Top, Raw: c.Raw, Truncate: c.Truncate}

@@ -33,7 +33,7 @@ func (c *embedCmd) Help() string {
 func (c *embedCmd) Run(ctx context.Context, s *streams) error {
 	cfg := c.config()
 	cfg.Pooling = c.Pooling
-	j := job{name: "embed", example: `sentence-transformers/all-MiniLM-L6-v2 "Some text"`,
+	j := job{name: "embed",
 		model: &c.modelFlag, config: cfg, lines: &c.linesFlags, notes: &c.noteFlags, json: c.JSON}
 	j.do = func(ctx context.Context, model *godwit.Model, b batch) (*answer, error) {
 		result, err := model.Embed(ctx, godwit.EmbedRequest{Texts: b.texts, Normalize: c.Normalize, Truncate: c.Truncate, PerToken: c.PerToken})

@@ -26,7 +26,7 @@ func (c *fillMaskCmd) Help() string {
 
 // Run fills one input after the other.
 func (c *fillMaskCmd) Run(ctx context.Context, s *streams) error {
-	j := job{name: "fill-mask", example: `google-bert/bert-base-uncased "Paris is the [MASK] of France."`,
+	j := job{name: "fill-mask",
 		model: &c.modelFlag, config: c.config(), lines: &c.linesFlags, notes: &c.noteFlags, json: c.JSON}
 	j.do = func(ctx context.Context, model *godwit.Model, b batch) (*answer, error) {
 		masks := make([][][]godwit.Label, len(b.texts))

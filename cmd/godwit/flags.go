@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
 	"github.com/godwit-ml/godwit"
+	"github.com/godwit-ml/godwit/demo"
 )
 
 // flagGroups are the headings of the help, in this order.
@@ -25,12 +27,16 @@ var flagGroups = []kong.Group{
 // modelFlag names a model.
 type modelFlag struct {
 	Model string `group:"model" short:"m" placeholder:"MODEL" help:"A directory, a .gguf file, or owner/name in the Hugging Face cache; owner/name@revision; owner/name:Q4_K_M or :file.gguf where there are several."`
+	demo  string // the model of the demo that stands in for none
 }
 
-// given is an error with an example where no model is named.
-func (f *modelFlag) given(command, example string) error {
-	if f.Model == "" {
-		return &usageError{fmt.Sprintf("no model: name one with -m, as in: godwit %s -m %s", command, example)}
+// given is an error where no model is named and the demo has none for the command.
+func (f *modelFlag) given(command string) error {
+	if f.Model != "" {
+		return nil
+	}
+	if f.demo = demoModels[command]; f.demo == "" {
+		return &usageError{fmt.Sprintf("no model: name one with -m, as in: godwit %s -m owner/name", command)}
 	}
 	return nil
 }
@@ -65,14 +71,10 @@ type noteFlags struct {
 
 // open finds and opens a model, with progress for who waits.
 func open(ctx context.Context, s *streams, m *modelFlag, n *noteFlags, cfg godwit.Config) (*godwit.Model, error) {
-	path, err := godwit.Find(m.Model)
-	if err != nil {
-		return nil, err
-	}
 	start := time.Now()
 	wait := s.begin("loading", start, n.Quiet, true)
 	cfg.Progress = func(p godwit.Progress) { wait.update(p.Done, p.Total) }
-	model, err := godwit.Open(ctx, path, cfg)
+	model, err := m.open(ctx, cfg)
 	wait.end()
 	if err != nil {
 		return nil, err
@@ -83,6 +85,18 @@ func open(ctx context.Context, s *streams, m *modelFlag, n *noteFlags, cfg godwi
 		fmt.Fprintf(s.notes, "opened in %s: %s; %s of files mapped\n", seconds(time.Since(start)), memory(info.Memory), size(info.Memory.Mapped))
 	}
 	return model, nil
+}
+
+// open opens the model that is named, or the demo's.
+func (f *modelFlag) open(ctx context.Context, cfg godwit.Config) (*godwit.Model, error) {
+	if f.demo != "" {
+		return godwit.OpenFS(ctx, demo.FS, f.demo, cfg)
+	}
+	path, err := godwit.Find(f.Model)
+	if err != nil {
+		return nil, err
+	}
+	return godwit.Open(ctx, path, cfg)
 }
 
 // byteSize is a number of bytes, written 4GiB, 500MB, 1.5G or 1048576.

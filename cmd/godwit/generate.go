@@ -63,7 +63,7 @@ func (c *generateCmd) Help() string {
 
 // Run reads the prompt before the model, so that a mistake costs no loading.
 func (c *generateCmd) Run(ctx context.Context, s *streams) (err error) {
-	if err := c.given("generate", `HuggingFaceTB/SmolLM2-135M-Instruct-GGUF "Gravity is"`); err != nil {
+	if err := c.given("generate"); err != nil {
 		return err
 	}
 	request, err := c.request(ctx, s)

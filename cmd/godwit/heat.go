@@ -81,9 +81,18 @@ func cut(s string, n int) string {
 	return out + strings.Repeat("…", min(1, n))
 }
 
-// visible is the text of a piece with nothing in it that moves a cursor.
+// visible is the text of a piece for an axis.
 func visible(p godwit.Piece) string {
-	text := strings.Map(func(r rune) rune {
+	text := printable(p.Text)
+	if strings.TrimSpace(text) == "" {
+		return "␣"
+	}
+	return text
+}
+
+// printable is a text with nothing in it that moves a cursor.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':
 			return '⏎'
@@ -93,11 +102,7 @@ func visible(p godwit.Piece) string {
 			return '·'
 		}
 		return r
-	}, p.Text)
-	if strings.TrimSpace(text) == "" {
-		return "␣"
-	}
-	return text
+	}, text)
 }
 
 // printHeat prints one map: a row a query, a column a key. Columns that do not

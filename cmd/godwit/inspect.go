@@ -27,7 +27,7 @@ type inspectCmd struct {
 
 // Run reads headers only.
 func (c *inspectCmd) Run(ctx context.Context, s *streams) error {
-	if err := c.given("inspect", "HuggingFaceTB/SmolLM2-135M-Instruct-GGUF"); err != nil {
+	if err := c.given("inspect"); err != nil {
 		return err
 	}
 	path, err := godwit.Find(c.Model)

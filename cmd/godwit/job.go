@@ -15,13 +15,12 @@ import (
 
 // job is one such command.
 type job struct {
-	name    string
-	example string // the rest of a command line, after -m
-	model   *modelFlag
-	config  godwit.Config
-	lines   *linesFlags
-	notes   *noteFlags
-	json    bool
+	name   string
+	model  *modelFlag
+	config godwit.Config
+	lines  *linesFlags
+	notes  *noteFlags
+	json   bool
 	// do runs a batch. It prints nothing: the answer does, when the progress has
 	// left the terminal.
 	do func(context.Context, *godwit.Model, batch) (*answer, error)
@@ -38,7 +37,7 @@ type answer struct {
 func (a *answer) cut(i int) bool { return slices.Contains(a.truncated, i) }
 
 func (j *job) run(ctx context.Context, s *streams) (err error) {
-	if err := j.model.given(j.name, j.example); err != nil {
+	if err := j.model.given(j.name); err != nil {
 		return err
 	}
 	model, err := open(ctx, s, j.model, j.notes, j.config)

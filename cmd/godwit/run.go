@@ -15,6 +15,7 @@ import (
 
 // commands is the grammar; each command lies in the file of its name.
 type commands struct {
+	Demo     demoCmd     `cmd:"" help:"Watch a sentence become a vector, attention and text; needs nothing."`
 	Generate generateCmd `cmd:"" help:"Continue a text, or answer in a chat."`
 	Chat     chatCmd     `cmd:"" help:"Converse with a model."`
 	Score    scoreCmd    `cmd:"" help:"Say how likely a model finds each line."`

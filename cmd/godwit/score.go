@@ -32,7 +32,7 @@ type scored struct {
 // Run scores one text after the other.
 func (c *scoreCmd) Run(ctx context.Context, s *streams) error {
 	j := &job{
-		name: "score", example: `HuggingFaceTB/SmolLM2-135M-Instruct-GGUF "Paris is the capital of France."`,
+		name:  "score",
 		model: &c.modelFlag, config: c.config(), lines: &c.linesFlags, notes: &c.noteFlags, json: c.JSON,
 		do: func(ctx context.Context, m *godwit.Model, b batch) (*answer, error) {
 			a := &answer{}
@@ -50,7 +50,7 @@ func (c *scoreCmd) Run(ctx context.Context, s *streams) error {
 				if c.JSON {
 					return s.out.object(scored{b.first + i, r.Logprob, r.Perplexity, r.Greedy, r.Tokens})
 				}
-				fmt.Fprintf(s.out, "%10.4f  perplexity %s  %s\n", r.Logprob, strconv.FormatFloat(r.Perplexity, 'g', 6, 64), shorten(b.texts[i], 40))
+				fmt.Fprintf(s.out, "%10.4f  perplexity %s  %s\n", r.Logprob, strconv.FormatFloat(r.Perplexity, 'f', 2, 64), shorten(b.texts[i], 40))
 				if c.Logprobs > 0 {
 					for _, t := range r.Tokens {
 						printLogprobs(s.out, t)

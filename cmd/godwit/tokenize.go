@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/godwit-ml/godwit"
+	"github.com/godwit-ml/godwit/demo"
 	"github.com/godwit-ml/godwit/tokenizer"
 )
 
@@ -27,14 +28,10 @@ type tokenizeCmd struct {
 
 // Run tokenizes batch by batch.
 func (c *tokenizeCmd) Run(ctx context.Context, s *streams) error {
-	if err := c.given("tokenize", `sentence-transformers/all-MiniLM-L6-v2 "Some text"`); err != nil {
+	if err := c.given("tokenize"); err != nil {
 		return err
 	}
-	path, err := godwit.Find(c.Model)
-	if err != nil {
-		return err
-	}
-	t, err := openTokenizer(ctx, path)
+	t, err := c.tokenizer(ctx)
 	if err != nil {
 		return err
 	}
@@ -95,6 +92,26 @@ var sentencePiece = []string{"tokenizer.model", "spiece.model", "sentencepiece.b
 
 // largestTokenizer bounds what is read into memory; real ones stay below 40 MB.
 const largestTokenizer = 256 << 20
+
+// tokenizer is the one of the model that is named, or of the demo's.
+func (c *tokenizeCmd) tokenizer(ctx context.Context) (*tokenizer.Tokenizer, error) {
+	if c.demo != "" {
+		data, err := fs.ReadFile(demo.FS, c.demo+"/tokenizer.json")
+		if err != nil {
+			return nil, err
+		}
+		config, err := fs.ReadFile(demo.FS, c.demo+"/tokenizer_config.json")
+		if err != nil {
+			return nil, err
+		}
+		return tokenizer.FromJSON(data, config)
+	}
+	path, err := godwit.Find(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	return openTokenizer(ctx, path)
+}
 
 // openTokenizer reads the tokenizer of a model: of a directory tokenizer.json,
 // which is right where it differs from a SentencePiece model beside it; of a
