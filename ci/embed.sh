@@ -32,6 +32,17 @@ GOFLAGS="${GOFLAGS:-} -mod=mod" go build -o embedder .
 echo "modules: $(go list -mod=mod -deps -f '{{with .Module}}{{.Path}}{{end}}' . | sort -u | grep -v example.com | tr '\n' ' ')"
 echo "binary: $(stat -c %s embedder) bytes"
 
+# The weights of the demo are for programs that import it.
+! go list -mod=mod -deps . | grep -q 'godwit/demo$' || { echo "embed.sh: the program carries package demo" >&2; exit 1; }
+python3 - "$root" embedder <<'PY'
+import pathlib, sys
+root, binary = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]).read_bytes()
+for weights in root.glob("demo/*/model.safetensors"):
+    data = weights.read_bytes()
+    if data[len(data) // 2:][:256] in binary:
+        sys.exit(f"embed.sh: the binary holds {weights.relative_to(root)}")
+PY
+
 run() {
 	timeout 60 ./embedder "$model" >"$1"
 	[ -s "$1" ] || { echo "embed.sh: the program printed nothing" >&2; exit 1; }

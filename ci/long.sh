@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# long.sh [mutants|tokenizers|fuzz|all] runs what takes too long for every change, and is run before a piece of work is called done:
+# long.sh [mutants|tokenizers|fuzz|page|examples|all] runs what takes too long for every change, and is run before a piece of work is called done:
 #
 #   mutants      every mutant of ci/mutants; none may survive
 #   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
 #   fuzz         each fuzz target for FUZZTIME (default 2m)
+#   page         the page of attend --html in headless Chromium
+#   examples     the programs of examples/ on the real models, against what docs/uses.md quotes
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,6 +28,19 @@ tokenizers() {
 
 fuzz() { "$root/ci/fuzz.sh" "${FUZZTIME:-2m}"; }
 
+page() {
+	local bin
+	bin=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
+	trap 'rm -rf "$bin"' EXIT
+	go build -o "$bin/godwit" ./cmd/godwit
+	"$root/ci/page.sh" "$bin/godwit"
+}
+
+examples() {
+	"$root/ci/real-models.sh" "$CI_CACHE/models" >/dev/null
+	GODWIT_MODELS=$CI_CACHE/models go test -count=1 ./examples
+}
+
 if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
 	"$2"
 	exit
@@ -33,9 +48,9 @@ fi
 
 what=${1:-all}
 case $what in
-all) parts="mutants tokenizers fuzz" ;;
-mutants | tokenizers | fuzz) parts=$what ;;
-*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|all]" >&2; exit 2 ;;
+all) parts="mutants tokenizers fuzz page examples" ;;
+mutants | tokenizers | fuzz | page | examples) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|all]" >&2; exit 2 ;;
 esac
 
 failed=""
