@@ -135,3 +135,26 @@ func TestCaptureGolden(t *testing.T) {
 		}
 	}
 }
+
+// TestPromptIsThereWithTheTokens: whoever has the last token can read what was
+// recorded of the prompt, although the engine may not have ended the run yet.
+func TestPromptIsThereWithTheTokens(t *testing.T) {
+	e, _ := newEngine(t, "gpt2", Config{TokenBudget: 4})
+	for range 20 {
+		r := greedy(2, prompts[1])
+		r.Capture = &Capture{Layers: []int{1}, Heads: []int{0}, Prompt: true}
+		run := submit(t, e, r)
+		for {
+			tok, err := run.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tok.Last {
+				break
+			}
+		}
+		if run.Prompt == nil || len(run.Prompt.Weights) != len(prompts[1])*len(prompts[1]) || run.Prompt.Weights[0] != 1 {
+			t.Fatal("the prompt's rows are not there with the last token")
+		}
+	}
+}

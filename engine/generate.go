@@ -172,6 +172,7 @@ func (g *generation) admit() bool {
 	}
 	if g.req.Capture != nil {
 		g.recorder = NewRecorder(g.req.Capture, g.e.info, g.seqs[0].prompt)
+		g.run.Prompt = g.recorder.Prompt // whole before the first token is delivered
 	}
 	return true
 }
@@ -202,9 +203,6 @@ func (g *generation) end(err error) {
 func (g *generation) step() bool {
 	done, err := g.advance()
 	if err != nil || done {
-		if g.recorder != nil {
-			g.run.Prompt = g.recorder.Prompt
-		}
 		g.end(err)
 		return true
 	}

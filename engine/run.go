@@ -45,7 +45,7 @@ type Stats struct {
 // Delivery is a mailbox: the engine appends and never waits for the reader. It
 // holds at most as many tokens as the request allows.
 type Run struct {
-	Prompt *Rows // with Capture.Prompt: of what the decoder read first; valid after the end
+	Prompt *Rows // with Capture.Prompt: of what the decoder read first; valid from the first token on, or after the end
 	Source *Rows // the same of an encoder-decoder's source
 
 	mu    sync.Mutex
