@@ -183,8 +183,7 @@ class Sentence:
     frame: str
     field: Field
     subject: Subject
-    template: str
-    words: tuple
+    words: tuple  # of Word
 
     def text(self):
         return join(self.words)
@@ -318,7 +317,7 @@ class World:
             for k, part in enumerate(parts):
                 words.append(Word(part, after if k == len(parts) - 1 else "", slot, k))
         words[0] = words[0]._replace(text=capital(words[0].text))
-        return Sentence(frame, field, subject, template, tuple(words))
+        return Sentence(frame, field, subject, tuple(words))
 
     def value(self, rng, slot, subject, field, city):
         if slot in FIELD_SLOTS:
