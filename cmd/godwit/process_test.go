@@ -122,7 +122,7 @@ func TestInterruptWhileReading(t *testing.T) {
 				t.Errorf("got %q, %v", line, err)
 			}
 		} else {
-			time.Sleep(200 * time.Millisecond) // it has begun to listen
+			time.Sleep(time.Second) // it has begun to listen, on a busy machine too
 		}
 		if err := c.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
@@ -149,7 +149,7 @@ func TestInterruptWhileBlocked(t *testing.T) {
 			if err := c.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond) // two at once would be one
+			time.Sleep(500 * time.Millisecond) // two at once would be one
 		}
 		ended := make(chan *os.ProcessState, 1)
 		go func() {
