@@ -71,9 +71,9 @@ for columns in 80 40; do
 	term send-keys -t t -l "clear; $bin chat; echo status=\$?="
 	term send-keys -t t Enter
 	expect '^> '
-	term send-keys -t t -l 'I love'
+	term send-keys -t t -l 'What is NLP?'
 	term send-keys -t t Enter
-	expect 'love.*\.$'
+	expect 'NLP is a part of machine learning'
 	term send-keys -t t C-c
 	expect 'Ctrl-D ends the chat'
 	term send-keys -t t -l "/save $work/talk.json"
@@ -96,5 +96,5 @@ term send-keys -t t -l "clear; $bin score -f /dev/stdin; echo status=\$?="
 term send-keys -t t Enter
 sleep 0.5
 term send-keys -t t C-c
-expect '^status=130='
+expect 'status=130='
 echo "colours, closed pipes and Ctrl-C"
