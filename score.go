@@ -78,10 +78,7 @@ func (m *Model) scored(req *ScoreRequest, text []int32, tokens []engine.Token) *
 	if len(tokens) > 0 {
 		res.Perplexity = math.Exp(-res.Logprob / float64(len(tokens)))
 	}
-	for i := range res.Tokens { // the text that becomes final with each
-		res.Tokens[i].Text = ""
-	}
-	if m.cp.tok != nil {
+	if m.cp.tok != nil { // the text that becomes final with each
 		dec := m.cp.tok.NewDecoder(true)
 		for i := range res.Tokens {
 			res.Tokens[i].Text = dec.Push(res.Tokens[i].ID)

@@ -65,16 +65,16 @@ func (e *Engine) check(req *Request) error {
 	if err := e.checkScore(req); err != nil {
 		return err
 	}
-	for i, p := range slices.Concat(req.Prompts, [][]int32{req.Prefix}) {
-		if i == len(req.Prompts) {
-			// The prefix may be empty.
-		} else if len(p) == 0 {
-			return &ParamError{fmt.Sprintf("Prompts[%d]", i), 0, "is empty: a model needs at least one token"}
+	if err := e.checkIDs("Prefix", req.Prefix); err != nil {
+		return err
+	}
+	for i, p := range req.Prompts {
+		field := fmt.Sprintf("Prompts[%d]", i)
+		if len(p) == 0 {
+			return &ParamError{field, 0, "is empty: a model needs at least one token"}
 		}
-		for _, id := range p {
-			if id < 0 || int(id) >= e.info.Vocab {
-				return &ParamError{fmt.Sprintf("Prompts[%d]", i), id, fmt.Sprintf("is not in [0, %d)", e.info.Vocab)}
-			}
+		if err := e.checkIDs(field, p); err != nil {
+			return err
 		}
 		if n := len(e.begin(req, p)) + req.MaxTokens; n > e.info.Context || len(p) > e.info.Context {
 			return &ParamError{"MaxTokens", req.MaxTokens, fmt.Sprintf("with a prompt of %d exceeds the context of %d", len(p), e.info.Context)}
@@ -90,6 +90,16 @@ func (e *Engine) check(req *Request) error {
 	}
 	if need := e.need(req); need > e.cfg.Blocks {
 		return &ParamError{"MaxTokens", req.MaxTokens, fmt.Sprintf("needs %d blocks of the KV cache, which has %d: shorten it, use fewer beams, or raise the memory limit", need, e.cfg.Blocks)}
+	}
+	return nil
+}
+
+// checkIDs checks that ids are the model's.
+func (e *Engine) checkIDs(field string, ids []int32) error {
+	for _, id := range ids {
+		if id < 0 || int(id) >= e.info.Vocab {
+			return &ParamError{field, id, fmt.Sprintf("is not in [0, %d)", e.info.Vocab)}
+		}
 	}
 	return nil
 }
