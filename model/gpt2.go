@@ -36,19 +36,15 @@ func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	if err := decode(src, c); err != nil {
 		return nil, err
 	}
-	if c.CrossAttention {
-		return nil, &UnsupportedError{File: src.File, What: "add_cross_attention true"}
-	}
-	var err error
-	if c.architecture, err = architecture(src, c.Architectures, []string{"GPT2LMHeadModel", "GPT2Model"}); err != nil {
-		return nil, err
-	}
-	c.lm = c.architecture == "GPT2LMHeadModel"
+	k := checker{src: src, ck: ck}
+	k.refuse(c.CrossAttention, "add_cross_attention", true)
+	c.architecture, c.lm = k.class(c.Architectures, "GPT2LMHeadModel", "GPT2Model")
 	c.inner = 4 * c.Hidden
 	if c.Inner != nil {
 		c.inner = *c.Inner
 	}
-	return c, c.check(src, ck)
+	c.check(&k)
+	return c, k.err
 }
 
 func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
@@ -66,46 +62,22 @@ func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
 	}
 	_, untied := ck.Info("output.weight")
 	c.Tied = !untied
-	if m.err != nil {
-		return nil, m.err
-	}
-	return c, c.check(src, ck)
+	k := checker{src: src, ck: ck, err: m.err}
+	c.check(&k)
+	return c, k.err
 }
 
-func (c *gpt2Config) check(src Source, ck *weights.Checkpoint) error {
-	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext},
-		dim{"n_embd", c.Hidden, maxWidth}, dim{"n_layer", c.Layers, maxLayers}, dim{"n_head", c.Heads, maxWidth}, dim{"n_inner", c.inner, maxWidth})
-	if err == nil {
-		err = divides(src, "n_head", c.Hidden, c.Heads)
-	}
-	if err == nil {
-		err = positive(src, "layer_norm_epsilon", c.Eps)
-	}
-	if err == nil {
-		c.act, err = activation(src, "activation_function", c.Activation)
-	}
-	return err
+func (c *gpt2Config) check(k *checker) {
+	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext}, dim{"n_embd", c.Hidden, maxWidth},
+		dim{"n_layer", c.Layers, maxLayers}, dim{"n_head", c.Heads, maxWidth}, dim{"n_inner", c.inner, maxWidth})
+	k.divides("n_head", c.Hidden, c.Heads)
+	k.positive("layer_norm_epsilon", c.Eps)
+	c.act = k.activation("activation_function", c.Activation)
 }
 
 func (c *gpt2Config) info() Info {
 	return Info{Family: "gpt2", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
 		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
-}
-
-// gpt2 is wte, wpe → blocks → ln_f → lm_head.
-type gpt2 struct {
-	config    *gpt2Config
-	tokens    nn.Embedding
-	positions nn.Embedding
-	blocks    []*gpt2Block
-	norm      nn.Norm
-	head      nn.Linear
-}
-
-type gpt2Block struct {
-	ln1, ln2 nn.Norm
-	attn     nn.Attention
-	mlp      nn.MLP
 }
 
 func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
@@ -116,37 +88,29 @@ func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) 
 		dense = func(sc *weights.Scope, in, out int) nn.Dense { return nn.ReadDense(sc, in, out, true) }
 	}
 	root := ck.Scope(names)
-	if c.Tied || !c.lm { // a copy of the embedding, or a head nobody asked for
-		root.Ignore("lm_head.weight")
-	}
 	sc := root.Sub("transformer")
-	m := &gpt2{config: c}
-	wte := sc.Tensor("wte.weight", c.Vocab, c.Hidden)
-	m.tokens = nn.LoadEmbedding(s, wte, c.Tied && c.lm)
-	m.positions = nn.LoadEmbedding(s, sc.Tensor("wpe.weight", c.Positions, c.Hidden), false)
+	m := &decoder{about: c.info()}
+	m.loadTokens(s, sc.Sub("wte"), c.Tied)
+	positions := nn.LoadEmbedding(s, sc.Tensor("wpe.weight", c.Positions, c.Hidden), false)
+	m.positions = &positions
 	for i := range c.Layers {
 		l := sc.Sub("h").Layer(i)
-		b := &gpt2Block{
-			ln1: nn.LoadLayerNorm(s, l.Sub("ln_1"), c.Hidden, c.Eps),
-			ln2: nn.LoadLayerNorm(s, l.Sub("ln_2"), c.Hidden, c.Eps),
+		mlp := nn.LoadMLP(s, dense(l.Sub("mlp.c_fc"), c.Hidden, c.inner), dense(l.Sub("mlp.c_proj"), c.inner, c.Hidden), c.act)
+		m.blocks = append(m.blocks, &preNorm{
+			norm1: nn.LoadLayerNorm(s, l.Sub("ln_1"), c.Hidden, c.Eps),
+			norm2: nn.LoadLayerNorm(s, l.Sub("ln_2"), c.Hidden, c.Eps),
 			attn: nn.Attention{
 				QKV:   nn.LoadLinear(s, dense(l.Sub("attn.c_attn"), c.Hidden, 3*c.Hidden)),
 				Out:   nn.LoadLinear(s, dense(l.Sub("attn.c_proj"), c.Hidden, c.Hidden)),
 				Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.Hidden / c.Heads,
 				Scale: c.scale(i), Left: runtime.Unlimited,
 			},
-			mlp: nn.LoadMLP(s, dense(l.Sub("mlp.c_fc"), c.Hidden, c.inner), dense(l.Sub("mlp.c_proj"), c.inner, c.Hidden), c.act),
-		}
-		m.blocks = append(m.blocks, b)
+			ff: &mlp,
+		})
 	}
-	m.norm = nn.LoadLayerNorm(s, sc.Sub("ln_f"), c.Hidden, c.Eps)
-	switch {
-	case !c.lm:
-	case c.Tied:
-		m.head = m.tokens.Head()
-	default:
-		m.head = nn.LoadLinear(s, nn.ReadDense(root.Sub("lm_head"), c.Hidden, c.Vocab, false))
-	}
+	norm := nn.LoadLayerNorm(s, sc.Sub("ln_f"), c.Hidden, c.Eps)
+	m.norm = &norm
+	m.loadHead(s, root.Sub("lm_head"), c.Tied, false)
 	return m, sc.Err()
 }
 
@@ -160,42 +124,6 @@ func (c *gpt2Config) scale(i int) float32 {
 		scale /= float64(i + 1)
 	}
 	return float32(scale)
-}
-
-func (b *gpt2Block) apply(st *nn.Step, layer int, x runtime.Tensor) {
-	defer st.S.Release(st.S.Mark())
-	h := st.S.Scratch(x.Rows, x.Cols)
-	b.ln1.Apply(st.S, h, x)
-	b.attn.Apply(st, layer, x, h)
-	b.ln2.Apply(st.S, h, x)
-	b.mlp.Apply(st, x, h)
-}
-
-// Info implements Model.
-func (m *gpt2) Info() Info { return m.config.info() }
-
-// Forward implements Model.
-func (m *gpt2) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
-	st, ids, _ := b.upload(s, c)
-	x := s.Scratch(st.Tokens, m.config.Hidden)
-	m.tokens.Apply(s, x, ids, false)
-	m.positions.Apply(s, x, st.Positions, true)
-	return runBlocks(st, m.blocks, x, &m.norm)
-}
-
-// Logits implements Model.
-func (m *gpt2) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
-	return vocabulary(s, &m.head, hidden)
-}
-
-// vocabulary applies a vocabulary head; absent if there is none.
-func vocabulary(s *runtime.Stream, head *nn.Linear, hidden runtime.Tensor) runtime.Tensor {
-	if head.Out == 0 {
-		return runtime.Tensor{}
-	}
-	out := s.Scratch(hidden.Rows, head.Out)
-	head.Apply(s, out, hidden, nn.Epilogue{})
-	return out
 }
 
 var gpt2Names = ggufNames("transformer.h.",

@@ -3,7 +3,6 @@ package model
 // Model: what every family offers, and how one is found for a checkpoint.
 
 import (
-	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
 )
@@ -96,6 +95,15 @@ type Options struct {
 	Context int // positions to be ready for; 0: as many as the checkpoint has
 }
 
+// positions is how many positions tables are made for, of as many as the
+// checkpoint has.
+func (o Options) positions(most int) int {
+	if o.Context <= 0 || o.Context > most {
+		return most
+	}
+	return o.Context
+}
+
 // config is a family's configuration, read and checked.
 type config interface {
 	info() Info
@@ -137,26 +145,4 @@ func Rows(s *runtime.Stream, hidden runtime.Tensor, rows []int32) runtime.Tensor
 	out := s.Scratch(len(rows), hidden.Cols)
 	s.Gather(runtime.Gather{Out: out, Table: hidden, IDs: ids})
 	return out
-}
-
-// block is one layer of a Transformer: it adds to the residual stream x [T, D].
-type block interface {
-	apply(st *nn.Step, layer int, x runtime.Tensor)
-}
-
-// runBlocks applies blocks to x, records what is asked for, and applies the final
-// norm, if there is one.
-func runBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor, final *nn.Norm) runtime.Tensor {
-	st.Hidden(0, x)
-	for i, b := range blocks {
-		b.apply(st, i, x)
-		if i < len(blocks)-1 {
-			st.Hidden(i+1, x)
-		}
-	}
-	if final != nil {
-		final.Apply(st.S, x, x)
-	}
-	st.Hidden(len(blocks), x)
-	return x
 }

@@ -148,7 +148,7 @@ func (c *t5Config) stack(s *runtime.Stream, sc *weights.Scope, layers int, decod
 			norm1: nn.LoadRMSNorm(s, l.Sub("layer.0.layer_norm"), c.Hidden, c.Eps),
 			attn: nn.Attention{
 				QKV: nn.LoadLinear(s, in(at.Sub("q")), in(at.Sub("k")), in(at.Sub("v"))), Out: nn.LoadLinear(s, out(at.Sub("o"))),
-				Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Scale: 1, Left: runtime.Unlimited, Right: runtime.Unlimited, Relative: relative,
+				Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Scale: 1, Left: runtime.Unlimited, Right: runtime.Unlimited, Scores: relative,
 			},
 		}
 		last := l.Sub("layer.1")

@@ -46,6 +46,38 @@ func FalconKeyBias(heads, positions int, scale float32) runtime.Tensor {
 	return runtime.HostF32(heads, positions, out)
 }
 
+// Alibi adds ALiBi's slopes times distances to scores.
+type Alibi struct {
+	Slopes runtime.Tensor // [1, heads]
+}
+
+// LoadAlibi puts the slopes of heads on the device.
+func LoadAlibi(s *runtime.Stream, heads int) *Alibi {
+	return &Alibi{s.LoadWeight(runtime.HostF32(1, heads, AlibiSlopes(heads)), runtime.UseVector)}
+}
+
+// Scored implements Scores.
+func (a *Alibi) Scored(_ *Step, op runtime.Attention) runtime.Attention {
+	op.Slopes = a.Slopes
+	return op
+}
+
+// FalconAlibi adds Falcon's biases of keys to scores.
+type FalconAlibi struct {
+	Bias runtime.Tensor // [heads, positions]
+}
+
+// LoadFalconAlibi puts the biases of positions 0 … positions-1 on the device.
+func LoadFalconAlibi(s *runtime.Stream, heads, positions int, scale float32) *FalconAlibi {
+	return &FalconAlibi{s.LoadWeight(FalconKeyBias(heads, positions, scale), runtime.UseVector)}
+}
+
+// Scored implements Scores.
+func (a *FalconAlibi) Scored(_ *Step, op runtime.Attention) runtime.Attention {
+	op.KeyBias = a.Bias
+	return op
+}
+
 // roundBF16 is the nearest number with eight significant bits, to even if two
 // are equally near. x is finite.
 func roundBF16(x float32) float32 {

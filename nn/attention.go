@@ -10,10 +10,19 @@ type Attention struct {
 	Out            Linear // [T, Heads·HeadDim] → [T, D]
 	Heads, KVHeads int
 	HeadDim        int
-	Scale          float32   // of the scores, usually 1/√HeadDim
-	Left, Right    int       // keys seen before and after a token; runtime.Unlimited: all
-	Rotary         *Rotary   // nil: no rotation
-	Relative       *Relative // nil: no bias by distance
+	Scale          float32 // of the scores, usually 1/√HeadDim
+	Left, Right    int     // keys seen before and after a token; runtime.Unlimited: all
+	QNorm, KNorm   *Norm   // of each head of q and of k, [HeadDim], before rotation; nil: none
+	Rotary         *Rotary // nil: no rotation
+	Scores         Scores  // nil: scores are the scaled products
+}
+
+// Scores says what an attention does to its scores beside scaling them: a bias,
+// a cap.
+type Scores interface {
+	// Scored is an operation whose other operands are set, with those of the
+	// scores. Scratch it takes is released with the attention's.
+	Scored(st *Step, op runtime.Attention) runtime.Attention
 }
 
 // Apply computes x += Out(attention(h)) for layer of the step. h [T, D] is x,
@@ -31,6 +40,12 @@ func (a *Attention) ApplyTo(st *Step, layer int, out, residual, h runtime.Tensor
 	qkv := s.Scratch(st.Tokens, nq+2*nk)
 	a.QKV.Apply(s, qkv, h, Epilogue{})
 	q, k, v := qkv.ColRange(0, nq), qkv.ColRange(nq, nq+nk), qkv.ColRange(nq+nk, nq+2*nk)
+	if a.QNorm != nil {
+		a.QNorm.applyHeads(s, q, a.HeadDim)
+	}
+	if a.KNorm != nil {
+		a.KNorm.applyHeads(s, k, a.HeadDim)
+	}
 	if a.Rotary != nil {
 		a.Rotary.Apply(st, qkv.ColRange(0, nq+nk), a.HeadDim) // q and k lie side by side
 	}
@@ -40,14 +55,14 @@ func (a *Attention) ApplyTo(st *Step, layer int, out, residual, h runtime.Tensor
 		QStarts: st.QStarts, KLens: st.KLens, MaxQ: st.MaxQ, MaxK: st.MaxK,
 		Left: a.Left, Right: a.Right,
 	}
-	if a.Relative != nil {
-		op.RelIndex, op.RelBias = a.Relative.Index, a.Relative.Bias
-	}
 	if st.Slots.IsZero() {
 		op.KStarts = st.KStarts
 	} else {
 		op.K, op.V, op.Blocks, op.BlockSize = st.CacheK[layer], st.CacheV[layer], st.Blocks, st.BlockSize
 		s.StoreKV(runtime.StoreKV{K: k, V: v, CacheK: op.K, CacheV: op.V, Slots: st.Slots, KVHeads: a.KVHeads, BlockSize: st.BlockSize})
+	}
+	if a.Scores != nil {
+		op = a.Scores.Scored(st, op)
 	}
 	st.attend(op, st.self(), layer)
 	a.Out.Apply(s, out, mix, Epilogue{Residual: residual})

@@ -162,6 +162,7 @@ func (l *Linear) Apply(s *runtime.Stream, out, x runtime.Tensor, e Epilogue) {
 // Embedding is a table of rows chosen by id: tokens, positions, types.
 type Embedding struct {
 	Table runtime.Tensor // [V, D]
+	Scale float32        // on the rows; 0: 1
 }
 
 // LoadEmbedding puts a host table on the device. Tied says that the table is
@@ -171,7 +172,7 @@ func LoadEmbedding(s *runtime.Stream, table runtime.Tensor, tied bool) Embedding
 	if tied {
 		use |= runtime.UseProduct
 	}
-	return Embedding{s.LoadWeight(table, use)}
+	return Embedding{Table: s.LoadWeight(table, use)}
 }
 
 // Head is the table as a linear layer without bias: tied embeddings.
@@ -193,5 +194,5 @@ func (l Linear) WithBias(s *runtime.Stream, bias runtime.Tensor) Linear {
 
 // Apply writes, or adds, the rows of ids [n] to out [n, D].
 func (e Embedding) Apply(s *runtime.Stream, out, ids runtime.Tensor, add bool) {
-	s.Gather(runtime.Gather{Out: out, Table: e.Table, IDs: ids, Add: add})
+	s.Gather(runtime.Gather{Out: out, Table: e.Table, IDs: ids, Scale: e.Scale, Add: add})
 }

@@ -37,3 +37,8 @@ func LoadRMSNorm(s *runtime.Stream, sc *weights.Scope, n int, eps float64) Norm 
 func (n *Norm) Apply(s *runtime.Stream, out, x runtime.Tensor) {
 	s.Norm(runtime.Norm{Out: out, X: x, Weight: n.Weight, Bias: n.Bias, Kind: n.Kind, Eps: n.Eps})
 }
+
+// applyHeads normalises each head of x [T, heads·headDim] in place.
+func (n *Norm) applyHeads(s *runtime.Stream, x runtime.Tensor, headDim int) {
+	s.Norm(runtime.Norm{Out: x, X: x, Weight: n.Weight, Bias: n.Bias, Kind: n.Kind, Eps: n.Eps, Groups: x.Cols / headDim})
+}

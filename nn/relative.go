@@ -51,3 +51,9 @@ func RelativeBucket(distance, buckets, maxDistance int, bidirectional bool) int 
 	over := math.Log(float64(n)/float64(exact)) / math.Log(float64(maxDistance)/float64(exact)) * float64(buckets-exact)
 	return start + min(exact+int(over), buckets-1)
 }
+
+// Scored implements Scores.
+func (r *Relative) Scored(_ *Step, op runtime.Attention) runtime.Attention {
+	op.RelIndex, op.RelBias = r.Index, r.Bias
+	return op
+}

@@ -1,0 +1,146 @@
+package model
+
+// Checks of configurations: sizes, functions, labels.
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"github.com/godwit-ml/godwit/runtime"
+	"github.com/godwit-ml/godwit/weights"
+)
+
+// checker checks one configuration and keeps the first error.
+type checker struct {
+	src Source
+	ck  *weights.Checkpoint
+	err error
+}
+
+// keep keeps an error, if it is the first.
+func (k *checker) keep(err error) {
+	if k.err == nil {
+		k.err = err
+	}
+}
+
+// dims checks that sizes are positive and sane.
+func (k *checker) dims(dims ...dim) { k.keep(checkDims(k.src, k.ck, dims...)) }
+
+// divides checks that by, the value of a field, divides n.
+func (k *checker) divides(field string, n, by int) { k.keep(divides(k.src, field, n, by)) }
+
+// positive checks that a field is a positive number.
+func (k *checker) positive(field string, v float64) { k.keep(positive(k.src, field, v)) }
+
+// activation is the function a field names.
+func (k *checker) activation(field, name string) runtime.Fn {
+	f, err := activation(k.src, field, name)
+	k.keep(err)
+	return f
+}
+
+// refuse refuses a value that is right but not supported, if it is there; have
+// is what is supported instead.
+func (k *checker) refuse(is bool, field string, value any, have ...string) {
+	if is {
+		k.keep(&UnsupportedError{k.src.File, fmt.Sprintf("%s %v", field, value), have})
+	}
+}
+
+// contradicts reports a field that cannot be true, if it is so.
+func (k *checker) contradicts(is bool, field, format string, args ...any) {
+	if is {
+		k.keep(&ConfigError{k.src.File, field, fmt.Sprintf(format, args...)})
+	}
+}
+
+// class is the class a configuration names, of have, whose first has a
+// vocabulary head and whose second is the body alone.
+func (k *checker) class(names []string, have ...string) (name string, lm bool) {
+	name, err := architecture(k.src, names, have)
+	k.keep(err)
+	return name, name == have[0]
+}
+
+// Bounds of what a configuration may claim: far above any model, and low enough
+// that nothing overflows before the tensors' shapes are compared.
+const (
+	maxLayers  = 4096
+	maxWidth   = 1 << 24
+	maxContext = 1 << 25
+)
+
+// dim is one size of a configuration.
+type dim struct {
+	field string
+	value int
+	most  int
+}
+
+// checkDims checks that sizes are positive and sane, and that there are tensors
+// for as many layers.
+func checkDims(src Source, ck *weights.Checkpoint, dims ...dim) error {
+	for _, d := range dims {
+		if d.value <= 0 || d.value > d.most {
+			return &ConfigError{src.File, d.field, fmt.Sprintf("is %d, want 1 to %d", d.value, d.most)}
+		}
+		if n := len(ck.Names()); d.most == maxLayers && d.value > n {
+			return &ConfigError{src.File, d.field, fmt.Sprintf("is %d layers, but the checkpoint has %d tensors", d.value, n)}
+		}
+	}
+	return nil
+}
+
+func divides(src Source, field string, n, by int) error {
+	if by <= 0 || n%by != 0 {
+		return &ConfigError{src.File, field, fmt.Sprintf("%d does not divide %d", by, n)}
+	}
+	return nil
+}
+
+func positive(src Source, field string, v float64) error {
+	if !(v > 0) || math.IsInf(v, 0) || float32(v) == 0 {
+		return &ConfigError{src.File, field, fmt.Sprintf("is %v, want a positive number", v)}
+	}
+	return nil
+}
+
+// activation is the function config.json names.
+func activation(src Source, field, name string) (runtime.Fn, error) {
+	have := map[string]runtime.Fn{
+		"gelu": runtime.Gelu, "gelu_python": runtime.Gelu,
+		"gelu_new": runtime.GeluTanh, "gelu_fast": runtime.GeluTanh, "gelu_pytorch_tanh": runtime.GeluTanh, "gelu_accurate": runtime.GeluTanh,
+		"relu": runtime.Relu, "silu": runtime.Silu, "swish": runtime.Silu, "tanh": runtime.Tanh, "sigmoid": runtime.Sigmoid,
+	}
+	f, ok := have[name]
+	if !ok {
+		names := make([]string, 0, len(have))
+		for n := range have {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		return 0, &UnsupportedError{src.File, fmt.Sprintf("%s %q", field, name), names}
+	}
+	return f, nil
+}
+
+// labels are the names of id2label in the order of their ids; n of them, or as
+// many as there are if n is 0.
+func labels(src Source, id2label map[string]string) ([]string, error) {
+	if len(id2label) == 0 { // transformers' default, which it does not write
+		return []string{"LABEL_0", "LABEL_1"}, nil
+	}
+	out := make([]string, len(id2label))
+	seen := make([]bool, len(id2label))
+	for k, v := range id2label {
+		i, err := strconv.Atoi(k)
+		if err != nil || i < 0 || i >= len(out) || seen[i] {
+			return nil, &ConfigError{src.File, "id2label", fmt.Sprintf("id %q among %d labels", k, len(out))}
+		}
+		out[i], seen[i] = v, true
+	}
+	return out, nil
+}

@@ -1,0 +1,124 @@
+package model
+
+// Reading the metadata and the names of GGUF files.
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/godwit-ml/godwit/weights"
+)
+
+// meta reads GGUF metadata of one architecture and keeps the first error.
+type meta struct {
+	src  Source
+	arch string
+	err  error
+}
+
+func (m *meta) key(name string) string { return m.arch + "." + name }
+
+func (m *meta) fail(key, reason string) {
+	if m.err == nil {
+		m.err = &ConfigError{m.src.File, key, reason}
+	}
+}
+
+// number is a metadata number; def if absent.
+func (m *meta) number(name string, def float64) float64 {
+	v, ok := m.src.GGUF[m.key(name)]
+	if !ok {
+		return def
+	}
+	switch x := v.(type) {
+	case uint8:
+		return float64(x)
+	case int8:
+		return float64(x)
+	case uint16:
+		return float64(x)
+	case int16:
+		return float64(x)
+	case uint32:
+		return float64(x)
+	case int32:
+		return float64(x)
+	case uint64:
+		return float64(x)
+	case int64:
+		return float64(x)
+	case float32:
+		return float64(x)
+	case float64:
+		return x
+	}
+	m.fail(m.key(name), fmt.Sprintf("is a %T, want a number", v))
+	return def
+}
+
+// integer is a metadata number that must be whole; required if def is negative.
+func (m *meta) integer(name string, def int) int {
+	if _, ok := m.src.GGUF[m.key(name)]; !ok && def < 0 {
+		m.fail(m.key(name), "is absent")
+		return 0
+	}
+	v := m.number(name, float64(def))
+	if v != math.Trunc(v) || v < 0 || v > math.MaxInt32 {
+		m.fail(m.key(name), fmt.Sprintf("is %v, want a whole number", v))
+		return 0
+	}
+	return int(v)
+}
+
+func (m *meta) text(name, def string) string {
+	v, ok := m.src.GGUF[m.key(name)]
+	if !ok {
+		return def
+	}
+	s, ok := v.(string)
+	if !ok {
+		m.fail(m.key(name), fmt.Sprintf("is a %T, want a string", v))
+	}
+	return s
+}
+
+// refuse refuses a key that would change the graph, unless it is absent or 0.
+func (m *meta) refuse(names ...string) {
+	for _, n := range names {
+		if v := m.number(n, 0); v != 0 && m.err == nil {
+			m.err = &UnsupportedError{File: m.src.File, What: fmt.Sprintf("%s %v", m.key(n), v)}
+		}
+	}
+}
+
+// vocab is the number of rows of the embedding: what GGUF files always have,
+// even without a tokenizer.
+func vocab(ck *weights.Checkpoint, name string) int {
+	if in, ok := ck.Info(name); ok && len(in.Shape) > 0 {
+		return in.Shape[0]
+	}
+	return 0
+}
+
+// ggufNames translates a family's tensor names to GGUF's: those below block, a
+// prefix before the number of a layer, by inner, others by top, both without the
+// last word, "weight" or "bias". What neither has is in no GGUF file: "".
+func ggufNames(block string, top, inner map[string]string) func(string) string {
+	return func(name string) string {
+		i := strings.LastIndexByte(name, '.')
+		if i < 0 {
+			return ""
+		}
+		stem, end := name[:i], name[i:]
+		if rest, ok := strings.CutPrefix(stem, block); ok {
+			n, part, _ := strings.Cut(rest, ".")
+			if to, ok := inner[part]; ok {
+				return "blk." + n + "." + to + end
+			}
+		} else if to, ok := top[stem]; ok {
+			return to + end
+		}
+		return ""
+	}
+}
