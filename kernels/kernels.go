@@ -35,7 +35,8 @@ type Kernel struct {
 
 	// Launch fills l for a checked operation, or returns an error that wraps
 	// runtime.ErrUnsupported with a constant reason where the kernel does not fit.
-	// It allocates nothing once l has room.
+	// A grid without CTAs means that there is nothing to do. It allocates nothing
+	// once l has room.
 	Launch func(op runtime.Op, l *Launch) error
 	// Cost says what the operation moves and computes with this kernel.
 	Cost func(op runtime.Op) Cost
