@@ -9,4 +9,9 @@ var All = []*Kernel{
 	ropeHalvesX4, ropeHalves, ropeInterleavedX2, ropeInterleaved,
 	topkWarp, topkCTA,
 	combineF32x4, combineF32,
+	// Few rows first; then small tiles, where large ones would leave most of a
+	// GPU idle; then large ones, which take any size.
+	matmulRows1F32, matmulRows1F16, matmulRows4F32, matmulRows4F16, matmulRows8F32, matmulRows8F16,
+	matmulSmallF32, matmulSmallF16, matmulPickSmallF32, matmulPickSmallF16,
+	matmulLargeF32, matmulLargeF16, matmulPickLargeF32, matmulPickLargeF16,
 }
