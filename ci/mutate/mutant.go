@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ type mutant struct {
 	class   string   // kind of mistake
 	why     string   // what it stands for; may be empty
 	expect  []string // packages whose tests should notice, as ./dir
+	tests   string   // which of their tests, as go test -run has it; empty: all
 	conform []string // names for ci/conform, for what only the full fixtures can see
 	file    string   // the one file it changes, with slashes
 }
@@ -53,7 +55,34 @@ func readMutants(dir string) ([]mutant, error) {
 	return mutants, errors.Join(faults...)
 }
 
-// parseMutant reads the header and checks the shape of the diff: one hunk, in one Go file that is no test.
+// ofKernel reports whether the mutant changes CUDA source or PTX.
+func (m *mutant) ofKernel() bool { return !strings.HasSuffix(m.file, ".go") }
+
+// compiled reports whether PTX has to be made of what the mutant changes, and of which source: none means of all.
+func (m *mutant) compiled() (source string, ok bool) {
+	switch path.Ext(m.file) {
+	case ".cu":
+		return strings.TrimSuffix(strings.TrimPrefix(m.file, kernelFolder), ".cu"), true
+	case ".cuh":
+		return "", true
+	}
+	return "", false
+}
+
+const kernelFolder = "kernels/"
+
+// mutable reports whether a mutant may change the file: a Go file that is no test, CUDA source, or PTX.
+func mutable(file string) bool {
+	switch path.Ext(file) {
+	case ".go":
+		return !strings.HasSuffix(file, "_test.go")
+	case ".cu", ".cuh", ".ptx":
+		return strings.HasPrefix(file, kernelFolder)
+	}
+	return false
+}
+
+// parseMutant reads the header and checks the shape of the diff: one hunk, in one file.
 func parseMutant(name, text string) (mutant, error) {
 	m := mutant{name: name}
 	hunks, inDiff := 0, false
@@ -84,10 +113,13 @@ func parseMutant(name, text string) (mutant, error) {
 		return m, fmt.Errorf("%s: no line \"# class: …\"", name)
 	case hunks != 1:
 		return m, fmt.Errorf("%s: %d hunks, want one: a mutant is one change", name, hunks)
-	case !strings.HasSuffix(m.file, ".go") || strings.HasSuffix(m.file, "_test.go"):
-		return m, fmt.Errorf("%s: changes %q: want a Go file that is no test", name, m.file)
+	case !mutable(m.file):
+		return m, fmt.Errorf("%s: changes %q: want a Go file that is no test, or a source or PTX of kernels", name, m.file)
 	}
-	own := "./" + filepath.ToSlash(filepath.Dir(m.file))
+	own := "./" + path.Dir(m.file)
+	if m.ofKernel() {
+		own = "./kernels"
+	}
 	if len(m.expect) == 0 {
 		m.expect = []string{own}
 	}
@@ -112,10 +144,12 @@ func (m *mutant) header(line string) error {
 				return fmt.Errorf("%s: expect: package %q: write it as ./folder", m.name, p)
 			}
 		}
+	case "tests":
+		m.tests = value
 	case "conform":
 		m.conform = strings.Fields(value)
 	default:
-		return fmt.Errorf("%s: unknown header %q: class, expect, conform and why are known", m.name, key)
+		return fmt.Errorf("%s: unknown header %q: class, expect, tests, conform and why are known", m.name, key)
 	}
 	return nil
 }

@@ -21,6 +21,20 @@ func TestParseMutant(t *testing.T) {
 	if m, err = parseMutant("x", "# class: eps\n"+diff); err != nil || strings.Join(m.expect, " ") != "./nn" {
 		t.Errorf("without expect: want the file's own package, got %v, %v", m.expect, err)
 	}
+	for file, want := range map[string]string{"kernels/norm.cu": "norm", "kernels/lab/matmul_naive.cu": "lab/matmul_naive", "kernels/vector.cuh": ""} {
+		m, err := parseMutant("x", "# class: eps\n# tests: TestKernels/norm\n"+strings.ReplaceAll(diff, "nn/norm.go", file))
+		if err != nil || strings.Join(m.expect, " ") != "./kernels" || m.tests != "TestKernels/norm" || !m.ofKernel() {
+			t.Errorf("%s: got %+v, %v", file, m, err)
+		}
+		if source, ok := m.compiled(); !ok || source != want {
+			t.Errorf("%s: compiles %q, %v, want %q", file, source, ok, want)
+		}
+	}
+	if m, err := parseMutant("x", "# class: eps\n"+strings.ReplaceAll(diff, "nn/norm.go", "kernels/ptx/norm.ptx")); err != nil || !m.ofKernel() {
+		t.Errorf("PTX: got %+v, %v", m, err)
+	} else if _, ok := m.compiled(); ok {
+		t.Error("PTX would be compiled")
+	}
 	two := strings.Replace(diff, "+c\n", "+c\n@@ -9 +9 @@\n-a\n+b\n", 1)
 	for name, text := range map[string]string{
 		"no line \"# class":  diff,
@@ -28,6 +42,7 @@ func TestParseMutant(t *testing.T) {
 		"0 hunks":            "# class: eps\n+++ b/nn/norm.go\n",
 		"changes one file":   "# class: eps\n" + diff + strings.ReplaceAll(diff, "norm", "mlp"),
 		"a Go file that is":  "# class: eps\n" + strings.ReplaceAll(diff, "norm.go", "norm_test.go"),
+		"PTX of kernels":     "# class: eps\n" + strings.ReplaceAll(diff, "norm.go", "norm.cu"),
 		"write it as ./fold": "# class: eps\n# expect: nn\n" + diff,
 		"unknown header":     "# class: eps\n# expects: ./nn\n" + diff,
 	} {
@@ -64,6 +79,9 @@ func TestChoose(t *testing.T) {
 	}
 	if got := names(options{pattern: "^(b|class-d)$"}); got != "bd" {
 		t.Errorf("-run chose %q", got)
+	}
+	if got := names(options{skip: "^(b|class-d)$", pattern: "^[a-d]$"}); got != "ac" {
+		t.Errorf("-skip chose %q", got)
 	}
 	if _, err := choose(all(), &options{pattern: "z"}); err == nil {
 		t.Error("no mutant matches, and no error")

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -116,6 +118,128 @@ func (w *workspace) applies(ctx context.Context, mutants []mutant) error {
 	return ctx.Err()
 }
 
+// unbroken gives an error if the tests that are to notice fail without any mutant: they would kill each.
+func (w *workspace) unbroken(ctx context.Context, mutants []mutant, timeout time.Duration) error {
+	var packages, kernelTests []string
+	allKernelTests := false
+	for _, m := range mutants {
+		if !m.ofKernel() {
+			packages = append(packages, m.expect...)
+			continue
+		}
+		kernelTests = append(kernelTests, m.tests)
+		allKernelTests = allKernelTests || m.tests == ""
+	}
+	var runs [][]string
+	if len(packages) > 0 {
+		slices.Sort(packages)
+		runs = append(runs, slices.Compact(packages))
+	}
+	slices.Sort(kernelTests)
+	if allKernelTests {
+		kernelTests = []string{""}
+	}
+	for _, tests := range slices.Compact(kernelTests) { // in one mode: the others are for CI to try
+		runs = append(runs, []string{"-run=" + tests, "./kernels/..."})
+	}
+	for _, args := range runs {
+		v, err := w.test(ctx, args, timeout)
+		if err != nil {
+			return err
+		}
+		if v.outcome != survived {
+			return fmt.Errorf("the tests fail without any mutant: %s\n%s", v.by, v.detail)
+		}
+	}
+	return nil
+}
+
+// compile makes PTX of changed CUDA source. The second result takes it back.
+func (w *workspace) compile(ctx context.Context, m mutant) (verdict, func() error, error) {
+	nothing := func() error { return nil }
+	source, ok := m.compiled()
+	if !ok {
+		return verdict{outcome: compiles}, nothing, nil
+	}
+	before, err := w.readPTX()
+	if err != nil {
+		return verdict{}, nothing, err
+	}
+	restore := func() error {
+		var errs []error
+		for name, text := range before {
+			errs = append(errs, os.WriteFile(name, text, 0o666))
+		}
+		return errors.Join(errs...)
+	}
+	args := []string{"ptx"}
+	if source != "" {
+		args = append(args, source)
+	}
+	if printed, err := w.command(ctx, filepath.Join(w.dir, "ci", "build-kernels.sh"), args...).CombinedOutput(); err != nil {
+		return verdict{doesNotBuild, "ci/build-kernels.sh", tail(string(printed), detailedLines)}, restore, ctx.Err()
+	}
+	after, err := w.readPTX()
+	if err != nil {
+		return verdict{}, restore, err
+	}
+	if maps.EqualFunc(before, after, sameCode) {
+		return verdict{doesNotApply, "the compiler makes the same of it", ""}, restore, nil
+	}
+	return verdict{outcome: compiles}, restore, nil
+}
+
+// readPTX is all PTX of the copy, by path.
+func (w *workspace) readPTX() (map[string][]byte, error) {
+	files := map[string][]byte{}
+	for _, pattern := range []string{"kernels/ptx/*.ptx", "kernels/lab/ptx/*.ptx"} {
+		paths, err := filepath.Glob(filepath.Join(w.dir, filepath.FromSlash(pattern)))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range paths {
+			if files[p], err = os.ReadFile(p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return files, nil
+}
+
+var lineNumbers = regexp.MustCompile(`(?m)^\s*\.loc.*\n`)
+
+// sameCode reports whether two files of PTX differ at most in the lines of the source that they name.
+func sameCode(a, b []byte) bool {
+	return bytes.Equal(lineNumbers.ReplaceAll(a, nil), lineNumbers.ReplaceAll(b, nil))
+}
+
+// tryKernel is the part of try for what is compiled to PTX, or is PTX.
+func (w *workspace) tryKernel(ctx context.Context, m mutant, o options) (verdict, error) {
+	v, restore, err := w.compile(ctx, m)
+	defer func() {
+		if err := restore(); err != nil {
+			fmt.Fprintln(os.Stderr, "mutate:", err)
+		}
+	}()
+	if err != nil || v.outcome != compiles || o.check {
+		return v, err
+	}
+	for _, tests := range []string{m.tests, ""} {
+		args := append([]string{"-run=" + tests}, m.expect...)
+		v, err = w.test(ctx, append(args, "-args", "-modes=all"), o.timeout)
+		if err != nil || v.outcome != survived {
+			if v.outcome == killed && tests != m.tests {
+				v.by += ", not by " + m.tests
+			}
+			return v, err
+		}
+		if m.tests == "" {
+			break
+		}
+	}
+	return v, nil
+}
+
 // try applies a mutant, judges it and takes it back.
 func (w *workspace) try(ctx context.Context, m mutant, o options) (verdict, error) {
 	file := filepath.Join(w.dir, filepath.FromSlash(m.file))
@@ -141,13 +265,20 @@ func (w *workspace) try(ctx context.Context, m mutant, o options) (verdict, erro
 	if bytes.Equal(before, after) {
 		return verdict{doesNotApply, "it changes nothing", ""}, nil
 	}
+	if m.ofKernel() {
+		return w.tryKernel(ctx, m, o)
+	}
 	if printed, err := w.command(ctx, "go", "build", "./...").CombinedOutput(); err != nil {
 		return verdict{doesNotBuild, "go build", string(printed)}, ctx.Err()
 	}
 	if o.check {
 		return verdict{outcome: compiles}, nil
 	}
-	v, err := w.test(ctx, m.expect, o.timeout)
+	args := m.expect
+	if m.tests != "" {
+		args = append([]string{"-run=" + m.tests}, args...)
+	}
+	v, err := w.test(ctx, args, o.timeout)
 	if err != nil || v.outcome != survived {
 		return v, err
 	}
@@ -194,9 +325,9 @@ type event struct {
 
 var panicLine = regexp.MustCompile(`(?m)^(panic: |fatal error: |\tpanic: )`)
 
-// test runs packages until a test fails.
-func (w *workspace) test(ctx context.Context, packages []string, timeout time.Duration) (verdict, error) {
-	args := append([]string{"test", "-json", "-failfast", "-vet=off", "-timeout", timeout.String()}, packages...)
+// test runs packages, or what else go test understands, until a test fails.
+func (w *workspace) test(ctx context.Context, args []string, timeout time.Duration) (verdict, error) {
+	args = append([]string{"test", "-json", "-failfast", "-vet=off", "-timeout", timeout.String()}, args...)
 	cmd := w.command(ctx, "go", args...)
 	// The tests of the tree read fixtures relative to the repository: say where it really is.
 	if os.Getenv("FIXTURES") == "" {
