@@ -30,7 +30,14 @@ type Batch struct {
 	SourceBlocks []int32 // [N, MaxSource]
 	MaxSource    int
 
+	left []leftOut
 	step nn.Step
+}
+
+// leftOut is a token that a mask leaves out, before the token at a row.
+type leftOut struct {
+	row int
+	id  int32
 }
 
 // Capture receives attention distributions and hidden states while a batch runs.
@@ -57,6 +64,7 @@ func (b *Batch) Reset() {
 	b.QStarts, b.KLens = b.QStarts[:0], b.KLens[:0]
 	b.Slots, b.Blocks, b.MaxBlocks = b.Slots[:0], b.Blocks[:0], 0
 	b.Sources, b.SourceBlocks, b.MaxSource = b.Sources[:0], b.SourceBlocks[:0], 0
+	b.left = b.left[:0]
 	b.Capture = nil
 }
 
@@ -71,11 +79,13 @@ func (b *Batch) AddEncoder(ids, types, mask []int32) error {
 		return &BatchError{"Mask", len(b.KLens), fmt.Sprintf("%d mask values for %d tokens", len(mask), len(ids))}
 	}
 	b.begin()
-	from := len(b.IDs)
+	from, known := len(b.IDs), len(b.left)
 	for i, id := range ids {
 		if mask != nil && mask[i] == 0 {
+			b.left = append(b.left, leftOut{len(b.IDs), id})
 			continue
 		}
+		known = len(b.left)
 		b.IDs = append(b.IDs, id)
 		b.Positions = append(b.Positions, int32(i))
 		if types != nil {
@@ -84,6 +94,7 @@ func (b *Batch) AddEncoder(ids, types, mask []int32) error {
 			b.Types = append(b.Types, 0)
 		}
 	}
+	b.left = b.left[:known] // of those after the last token nothing depends
 	if len(b.IDs) == from {
 		return &BatchError{"IDs", from, "a sequence without tokens"}
 	}
@@ -149,6 +160,31 @@ func (b *Batch) begin() {
 func (b *Batch) end(keys int) {
 	b.QStarts = append(b.QStarts, int32(len(b.IDs)))
 	b.KLens = append(b.KLens, int32(keys))
+}
+
+// countedPositions appends to dst the positions of tokens where those that are
+// pad do not count: they are at pad, and the others at the places after it.
+// Tokens that a mask leaves out count all the same.
+func (b *Batch) countedPositions(dst []int32, pad int32) []int32 {
+	left := b.left
+	for n := range b.KLens {
+		counted := int32(0)
+		for row := int(b.QStarts[n]); row < int(b.QStarts[n+1]); row++ {
+			for len(left) > 0 && left[0].row <= row {
+				if left[0].id != pad {
+					counted++
+				}
+				left = left[1:]
+			}
+			at := pad
+			if b.IDs[row] != pad {
+				counted++
+				at = pad + counted
+			}
+			dst = append(dst, at)
+		}
+	}
+	return dst
 }
 
 // Check validates the batch against a model and, for decoders, a cache: after

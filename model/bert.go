@@ -5,7 +5,6 @@ package model
 
 import (
 	"math"
-	"slices"
 
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
@@ -13,247 +12,115 @@ import (
 )
 
 type bertConfig struct {
-	Architectures  []string          `json:"architectures"`
-	Vocab          int               `json:"vocab_size"`
-	Positions      int               `json:"max_position_embeddings"`
-	Types          int               `json:"type_vocab_size"`
-	Hidden         int               `json:"hidden_size"`
-	Inner          int               `json:"intermediate_size"`
-	Layers         int               `json:"num_hidden_layers"`
-	Heads          int               `json:"num_attention_heads"`
-	Activation     string            `json:"hidden_act"`
-	Eps            float64           `json:"layer_norm_eps"`
-	Tied           bool              `json:"tie_word_embeddings"`
-	PositionType   string            `json:"position_embedding_type"`
-	IsDecoder      bool              `json:"is_decoder"`
-	CrossAttention bool              `json:"add_cross_attention"`
-	ID2Label       map[string]string `json:"id2label"`
-	ProblemType    string            `json:"problem_type"`
-
-	architecture string
-	act          runtime.Fn
-	lm           bool
-	heads        []Head
-	labels       []string
+	encoderFields
 }
 
-var bertArchitectures = []string{"BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification",
-	"BertForTokenClassification", "BertForQuestionAnswering", "BertForNextSentencePrediction"}
-
 func bertJSON(src Source, ck *weights.Checkpoint) (config, error) {
-	c := &bertConfig{Vocab: 30522, Positions: 512, Types: 2, Activation: "gelu", Eps: 1e-12, Tied: true, PositionType: "absolute"}
+	c := &bertConfig{encoderDefaults()}
 	if err := decode(src, c); err != nil {
 		return nil, err
 	}
-	for what, is := range map[string]bool{
-		"is_decoder true":                           c.IsDecoder,
-		"add_cross_attention true":                  c.CrossAttention,
-		"position_embedding_type " + c.PositionType: c.PositionType != "absolute",
-	} {
-		if is {
-			return nil, &UnsupportedError{File: src.File, What: what}
-		}
-	}
-	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext},
-		dim{"type_vocab_size", c.Types, maxWidth}, dim{"hidden_size", c.Hidden, maxWidth}, dim{"intermediate_size", c.Inner, maxWidth},
-		dim{"num_hidden_layers", c.Layers, maxLayers}, dim{"num_attention_heads", c.Heads, maxWidth})
-	if err == nil {
-		err = divides(src, "num_attention_heads", c.Hidden, c.Heads)
-	}
-	if err == nil {
-		err = positive(src, "layer_norm_eps", c.Eps)
-	}
-	if err == nil {
-		c.act, err = activation(src, "hidden_act", c.Activation)
-	}
-	if err == nil {
-		c.architecture, err = architecture(src, c.Architectures, bertArchitectures)
-	}
-	if err == nil {
-		c.labels, err = labels(src, c.ID2Label)
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.findHeads(ck)
-	return c, nil
+	k := &checker{src: src, ck: ck}
+	c.check(k)
+	k.dims(dim{"type_vocab_size", c.Types, maxWidth})
+	c.classed = k.encoderClass(c.Architectures, "Bert", "ForPreTraining", "ForNextSentencePrediction")
+	c.findHeads(k)
+	c.checkLabels(k, c.classed, 2, "classifier.weight")
+	return c, k.err
 }
 
 // findHeads lists the heads: what the architecture has, and those a checkpoint
 // brings along, as google-bert/bert-base-uncased does.
-func (c *bertConfig) findHeads(ck *weights.Checkpoint) {
-	has := func(name string) bool {
-		_, plain := ck.Info(name)
-		_, prefixed := ck.Info("bert." + name)
-		return plain || prefixed
+func (c *bertConfig) findHeads(k *checker) {
+	sentences := c.class == "BertForPreTraining" || c.class == "BertForNextSentencePrediction"
+	c.lm = c.lm || c.class == "BertForPreTraining"
+	if !sentences && !c.is(HeadSequence) && !k.stores("bert.", "pooler.dense.weight") {
+		return
 	}
-	is := func(names ...string) bool {
-		for _, n := range names {
-			if c.architecture == "BertFor"+n {
-				return true
-			}
-		}
-		return false
+	pooled := []Head{HeadPooler}
+	if sentences || k.stores("bert.", "cls.seq_relationship.weight") {
+		pooled = append(pooled, HeadNext)
 	}
-	c.lm = is("MaskedLM", "PreTraining")
-	next := is("PreTraining", "NextSentencePrediction") || has("cls.seq_relationship.weight")
-	if is("PreTraining", "NextSentencePrediction", "SequenceClassification") || has("pooler.dense.weight") {
-		c.heads = append(c.heads, HeadPooler)
-		if next {
-			c.heads = append(c.heads, HeadNext)
-		}
-	}
-	switch {
-	case is("SequenceClassification"):
-		c.heads = append(c.heads, HeadSequence)
-	case is("TokenClassification"):
-		c.heads = append(c.heads, HeadToken)
-	case is("QuestionAnswering"):
-		c.heads = append(c.heads, HeadSpan)
-	}
+	c.list = append(pooled, c.list...)
 }
 
 func (c *bertConfig) info() Info {
-	in := Info{Family: "bert", Architecture: c.architecture, Kind: Encode, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, Types: c.Types, LM: c.lm, HeadList: c.heads}
-	for _, h := range c.heads {
-		if h == HeadSequence || h == HeadToken {
-			in.Labels = c.labels
-			in.MultiLabel = c.ProblemType == "multi_label_classification"
-		}
-	}
+	in := c.encoderFields.info()
+	in.Family = "bert"
 	return in
-}
-
-// bert is embeddings → layers, with the heads the checkpoint has.
-type bert struct {
-	config                   *bertConfig
-	tokens, positions, types nn.Embedding
-	norm                     nn.Norm
-	blocks                   []*bertBlock
-
-	transform     nn.Linear // masked LM: dense, norm, decoder
-	transformNorm nn.Norm
-	decoder       nn.Linear
-	pooler        nn.Linear
-	others        map[Head]nn.Linear
-}
-
-type bertBlock struct {
-	attn         nn.Attention
-	mlp          nn.MLP
-	norm1, norm2 nn.Norm
 }
 
 func (c *bertConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
 	root := ck.Scope(weights.ScopeConfig{
 		Strip:      []string{"bert."},
 		Alternates: [][2]string{{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}},
-		Ignore:     []string{"*embeddings.position_ids", "cls.predictions.decoder.bias"},
+		Ignore:     []string{"*embeddings.position_ids"},
 	})
 	sc := root.Sub("bert")
-	m := &bert{config: c, others: map[Head]nn.Linear{}}
-	em := sc.Sub("embeddings")
-	words := em.Tensor("word_embeddings.weight", c.Vocab, c.Hidden)
-	m.tokens = nn.LoadEmbedding(s, words, c.Tied && c.lm)
-	m.positions = nn.LoadEmbedding(s, em.Tensor("position_embeddings.weight", c.Positions, c.Hidden), false)
-	m.types = nn.LoadEmbedding(s, em.Tensor("token_type_embeddings.weight", c.Types, c.Hidden), false)
-	m.norm = nn.LoadLayerNorm(s, em.Sub("LayerNorm"), c.Hidden, c.Eps)
-	for i := range c.Layers {
-		l := sc.Sub("encoder.layer").Layer(i)
-		at, dense := l.Sub("attention"), func(sc *weights.Scope) nn.Dense { return nn.ReadDense(sc, c.Hidden, c.Hidden, true) }
-		m.blocks = append(m.blocks, &bertBlock{
-			attn: nn.Attention{
-				QKV:   nn.LoadLinear(s, dense(at.Sub("self.query")), dense(at.Sub("self.key")), dense(at.Sub("self.value"))),
-				Out:   nn.LoadLinear(s, dense(at.Sub("output.dense"))),
-				Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.Hidden / c.Heads,
-				Scale: float32(1 / math.Sqrt(float64(c.Hidden/c.Heads))), Left: runtime.Unlimited, Right: runtime.Unlimited,
-			},
-			norm1: nn.LoadLayerNorm(s, at.Sub("output.LayerNorm"), c.Hidden, c.Eps),
-			mlp: nn.LoadMLP(s, nn.ReadDense(l.Sub("intermediate.dense"), c.Hidden, c.Inner, true),
-				nn.ReadDense(l.Sub("output.dense"), c.Inner, c.Hidden, true), c.act),
-			norm2: nn.LoadLayerNorm(s, l.Sub("output.LayerNorm"), c.Hidden, c.Eps),
-		})
-	}
-	m.loadHeads(s, root)
+	m := &encoder{about: c.info(), embeddings: c.embeddings(s, sc.Sub("embeddings"), c.Hidden), blocks: c.layers(s, sc.Sub("encoder.layer"))}
+	m.loadHeads(s, root, c)
 	return m, root.Err()
 }
 
-func (m *bert) loadHeads(s *runtime.Stream, root *weights.Scope) {
-	c, cls := m.config, root.Sub("cls.predictions")
+// embeddings are BERT's, of a width.
+func (f *encoderFields) embeddings(s *runtime.Stream, em *weights.Scope, width int) embeddings {
+	norm := nn.LoadLayerNorm(s, em.Sub("LayerNorm"), width, f.Eps)
+	return embeddings{
+		tokens:    nn.LoadEmbedding(s, em.Tensor("word_embeddings.weight", f.Vocab, width), f.Tied && f.lm),
+		positions: loadEmbedding(s, em.Sub("position_embeddings"), f.Positions, width),
+		types:     loadEmbedding(s, em.Sub("token_type_embeddings"), f.Types, width),
+		norm:      &norm,
+	}
+}
+
+// layers are BERT's blocks, below a scope that has them by number.
+func (f *encoderFields) layers(s *runtime.Stream, sc *weights.Scope) []block {
+	blocks := make([]block, f.Layers)
+	for i := range blocks {
+		l := sc.Layer(i)
+		at, dense := l.Sub("attention"), func(sc *weights.Scope) nn.Dense { return nn.ReadDense(sc, f.Hidden, f.Hidden, true) }
+		blocks[i] = f.layer(s, l, nn.Attention{
+			QKV:   nn.LoadLinear(s, dense(at.Sub("self.query")), dense(at.Sub("self.key")), dense(at.Sub("self.value"))),
+			Scale: float32(1 / math.Sqrt(float64(f.Hidden/f.Heads))),
+		})
+	}
+	return blocks
+}
+
+// layer is one of BERT's blocks around an attention of which the projections
+// and the scores are set.
+func (f *encoderFields) layer(s *runtime.Stream, l *weights.Scope, attn nn.Attention) *postNorm {
+	attn.Out = nn.LoadLinear(s, nn.ReadDense(l.Sub("attention.output.dense"), f.Hidden, f.Hidden, true))
+	attn.Heads, attn.KVHeads, attn.HeadDim = f.Heads, f.Heads, f.Hidden/f.Heads
+	attn.Left, attn.Right = runtime.Unlimited, runtime.Unlimited
+	mlp := nn.LoadMLP(s, nn.ReadDense(l.Sub("intermediate.dense"), f.Hidden, f.Inner, true),
+		nn.ReadDense(l.Sub("output.dense"), f.Inner, f.Hidden, true), f.act)
+	return &postNorm{
+		norm1: nn.LoadLayerNorm(s, l.Sub("attention.output.LayerNorm"), f.Hidden, f.Eps),
+		norm2: nn.LoadLayerNorm(s, l.Sub("output.LayerNorm"), f.Hidden, f.Eps),
+		attn:  attn, ff: &mlp,
+	}
+}
+
+func (m *encoder) loadHeads(s *runtime.Stream, root *weights.Scope, c *bertConfig) {
 	if c.lm {
-		m.transform = nn.LoadLinear(s, nn.ReadDense(cls.Sub("transform.dense"), c.Hidden, c.Hidden, true))
-		m.transformNorm = nn.LoadLayerNorm(s, cls.Sub("transform.LayerNorm"), c.Hidden, c.Eps)
-		bias := nn.ReadVector(cls, "bias", c.Vocab)
-		if c.Tied {
-			root.Ignore("cls.predictions.decoder.weight") // a copy of the embedding
-			m.decoder = m.tokens.Head()
-		} else {
-			m.decoder = nn.LoadLinear(s, nn.ReadDense(cls.Sub("decoder"), c.Hidden, c.Vocab, false))
-		}
-		m.decoder = m.decoder.WithBias(s, bias)
+		cls := root.Sub("cls.predictions")
+		m.lm = loadPrediction(s, cls.Sub("transform.dense"), c.Hidden, c.Hidden, c.act).
+			normed(nn.LoadLayerNorm(s, cls.Sub("transform.LayerNorm"), c.Hidden, c.Eps))
+		m.lm.out = c.decoder(s, m.tokens, cls, cls.Sub("decoder"), c.Hidden)
 	} else {
 		root.Ignore("cls.predictions.*") // a head the architecture does not have
 	}
-	for _, h := range c.heads {
-		switch h {
-		case HeadPooler:
-			m.pooler = nn.LoadLinear(s, nn.ReadDense(root.Sub("bert.pooler.dense"), c.Hidden, c.Hidden, true))
-		case HeadNext:
-			m.others[h] = nn.LoadLinear(s, nn.ReadDense(root.Sub("cls.seq_relationship"), c.Hidden, 2, true))
-		case HeadSequence, HeadToken:
-			m.others[h] = nn.LoadLinear(s, nn.ReadDense(root.Sub("classifier"), c.Hidden, len(c.labels), true))
-		case HeadSpan:
-			m.others[h] = nn.LoadLinear(s, nn.ReadDense(root.Sub("qa_outputs"), c.Hidden, 2, true))
-		}
+	m.heads = c.classifiers(s, root)
+	if !c.is(HeadPooler) {
+		return
 	}
-}
-
-func (b *bertBlock) apply(st *nn.Step, layer int, x runtime.Tensor) {
-	b.attn.Apply(st, layer, x, x)
-	b.norm1.Apply(st.S, x, x)
-	b.mlp.Apply(st, x, x)
-	b.norm2.Apply(st.S, x, x)
-}
-
-// Info implements Model.
-func (m *bert) Info() Info { return m.config.info() }
-
-// Forward implements Model.
-func (m *bert) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
-	st, ids, types := b.upload(s, c)
-	x := s.Scratch(st.Tokens, m.config.Hidden)
-	m.tokens.Apply(s, x, ids, false)
-	m.positions.Apply(s, x, st.Positions, true)
-	m.types.Apply(s, x, types, true)
-	m.norm.Apply(s, x, x)
-	return runBlocks(st, m.blocks, x, nil)
-}
-
-// Logits implements Model.
-func (m *bert) Logits(s *runtime.Stream, hidden runtime.Tensor) runtime.Tensor {
-	if !m.config.lm {
-		return runtime.Tensor{}
+	pooler := loadPrediction(s, root.Sub("bert.pooler.dense"), c.Hidden, c.Hidden, runtime.Tanh)
+	m.heads[HeadPooler] = pooler
+	if c.is(HeadNext) {
+		m.heads[HeadNext] = pooler.to(s, root.Sub("cls.seq_relationship"), 2)
 	}
-	t := s.Scratch(hidden.Rows, hidden.Cols)
-	m.transform.Apply(s, t, hidden, nn.Epilogue{Act: m.config.act})
-	m.transformNorm.Apply(s, t, t)
-	return vocabulary(s, &m.decoder, t)
-}
-
-// Head implements Encoder.
-func (m *bert) Head(s *runtime.Stream, h Head, hidden runtime.Tensor) runtime.Tensor {
-	if !slices.Contains(m.config.heads, h) {
-		return runtime.Tensor{}
+	if c.is(HeadSequence) {
+		m.heads[HeadSequence] = pooler.to(s, root.Sub("classifier"), len(c.labels))
 	}
-	if h == HeadPooler || h == HeadNext || h == HeadSequence {
-		pooled := s.Scratch(hidden.Rows, hidden.Cols)
-		m.pooler.Apply(s, pooled, hidden, nn.Epilogue{Act: runtime.Tanh})
-		if h == HeadPooler {
-			return pooled
-		}
-		hidden = pooled
-	}
-	head := m.others[h]
-	return vocabulary(s, &head, hidden)
 }

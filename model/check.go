@@ -1,12 +1,11 @@
 package model
 
-// Checks of configurations: sizes, functions, labels.
+// Checks of configurations: sizes and functions.
 
 import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
@@ -125,22 +124,4 @@ func activation(src Source, field, name string) (runtime.Fn, error) {
 		return 0, &UnsupportedError{src.File, fmt.Sprintf("%s %q", field, name), names}
 	}
 	return f, nil
-}
-
-// labels are the names of id2label in the order of their ids; n of them, or as
-// many as there are if n is 0.
-func labels(src Source, id2label map[string]string) ([]string, error) {
-	if len(id2label) == 0 { // transformers' default, which it does not write
-		return []string{"LABEL_0", "LABEL_1"}, nil
-	}
-	out := make([]string, len(id2label))
-	seen := make([]bool, len(id2label))
-	for k, v := range id2label {
-		i, err := strconv.Atoi(k)
-		if err != nil || i < 0 || i >= len(out) || seen[i] {
-			return nil, &ConfigError{src.File, "id2label", fmt.Sprintf("id %q among %d labels", k, len(out))}
-		}
-		out[i], seen[i] = v, true
-	}
-	return out, nil
 }

@@ -56,6 +56,10 @@ var families = []family{
 	{name: "gpt2", types: []string{"gpt2"}, arch: "gpt2", json: gpt2JSON, gguf: gpt2GGUF},
 	{name: "llama", types: []string{"llama"}, arch: "llama", json: llamaJSON, gguf: llamaGGUF},
 	{name: "bert", types: []string{"bert"}, json: bertJSON},
+	{name: "roberta", types: []string{"roberta"}, json: robertaJSON},
+	{name: "xlm-roberta", types: []string{"xlm-roberta"}, json: xlmRobertaJSON},
+	{name: "distilbert", types: []string{"distilbert"}, json: distilbertJSON},
+	{name: "electra", types: []string{"electra"}, json: electraJSON},
 	{name: "t5", types: []string{"t5", "mt5"}, json: t5JSON},
 }
 

@@ -240,8 +240,12 @@ func TestInfo(t *testing.T) {
 	if in, err = describe(t, "bert-seqcls", "problem_type", "single_label_classification"); err != nil || in.MultiLabel {
 		t.Errorf("single-label: %+v (%v)", in, err)
 	}
-	if in, err = describe(t, "bert-seqcls", "id2label", absent); err != nil || len(in.Labels) != 2 {
-		t.Errorf("labels that are not written: %q (%v)", in.Labels, err)
+	if in, err = describe(t, "bert-seqcls", "problem_type", "regression"); err != nil || in.MultiLabel || !in.Regression {
+		t.Errorf("regression: %+v (%v)", in, err)
+	}
+	// Labels that are not written are two, unless num_labels says otherwise.
+	if _, err = describe(t, "bert-seqcls", "id2label", absent); err == nil || !strings.Contains(err.Error(), "has 2 labels, but classifier.weight has 3 rows") {
+		t.Errorf("two labels for three rows: %v", err)
 	}
 }
 

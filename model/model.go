@@ -80,6 +80,7 @@ type Info struct {
 	Start         int32    // of encoder-decoders: the token a decoder begins with
 	EncoderLayers int      // of encoder-decoders; Layers are the decoder's
 	MultiLabel    bool     // labels do not exclude one another: sigmoid, not softmax
+	Regression    bool     // a label's score is a number of its own, no probability
 }
 
 // Source is where a configuration comes from: config.json, or the metadata of a
