@@ -6,6 +6,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/godwit-ml/godwit/model"
@@ -22,6 +23,12 @@ type Config struct {
 	KVDType     runtime.DType // of the KV cache
 	Context     int           // most tokens of a sequence; 0: the model's
 	TokenBudget int           // most tokens of a sequence in one step: longer prompts are read in chunks; 0: 512
+
+	// Reopen, if set, gives the model anew, on another stream, when the stream's
+	// device is lost. It is called on the engine's goroutine when the next call
+	// begins, and again before each further one for as long as it fails; the
+	// calls that wait meanwhile get its error.
+	Reopen func() (*runtime.Stream, model.Model, error)
 }
 
 // Engine runs requests on one model. Runs that are under way take turns, a step
@@ -45,6 +52,7 @@ type Engine struct {
 	mu      sync.Mutex
 	waiting []task
 	running int
+	fallen  map[string]int64 // the fallbacks of lost streams
 	closed  bool
 	wake    chan struct{} // one slot: there is something new
 	stopped chan struct{}
@@ -74,20 +82,44 @@ func New(s *runtime.Stream, m model.Model, cfg Config) (*Engine, error) {
 	if cfg.Context > 0 {
 		info.Context = min(cfg.Context, info.Context)
 	}
-	e := &Engine{model: m, info: info, stream: s, cfg: cfg, sampler: NewSampler(m.Info().Vocab), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	if e.info.Kind != model.Encode {
-		c, err := model.NewCache(s, e.info, cfg.KVDType, cfg.Blocks, cfg.BlockSize)
-		if err != nil {
-			return nil, err
-		}
-		if e.pool, err = NewBlockPool(cfg.Blocks, cfg.BlockSize); err != nil {
-			c.Close()
-			return nil, err
-		}
-		e.cache = c
+	e := &Engine{info: info, cfg: cfg, sampler: NewSampler(m.Info().Vocab), wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	if err := e.attach(s, m); err != nil {
+		return nil, err
 	}
 	go e.loop()
 	return e, nil
+}
+
+// attach makes the cache of a model on a stream, and takes both.
+func (e *Engine) attach(s *runtime.Stream, m model.Model) error {
+	if e.info.Kind != model.Encode {
+		c, err := model.NewCache(s, e.info, e.cfg.KVDType, e.cfg.Blocks, e.cfg.BlockSize)
+		if err != nil {
+			return err
+		}
+		pool, err := NewBlockPool(e.cfg.Blocks, e.cfg.BlockSize)
+		if err != nil {
+			c.Close()
+			return err
+		}
+		e.cache, e.pool = c, pool
+	}
+	e.mu.Lock()
+	e.stream, e.model = s, m
+	e.mu.Unlock()
+	return nil
+}
+
+// Fallbacks are the operations that ran on the stream's fallback, counted by
+// "operation: reason"; of all streams the engine had.
+func (e *Engine) Fallbacks() map[string]int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := e.stream.Fallbacks()
+	for what, n := range e.fallen {
+		all[what] += n
+	}
+	return all
 }
 
 // Close ends all runs with ErrClosed, waits for the engine's goroutine, and
@@ -186,8 +218,49 @@ func (e *Engine) loop() {
 			<-e.wake
 			continue
 		}
+		if err := e.alive(); err != nil {
+			for _, t := range active {
+				t.end(err)
+			}
+			active = active[:0]
+			continue
+		}
 		active = e.round(active)
 	}
+}
+
+// alive replaces a stream whose device is lost, if it can be. The runs that were
+// under way have ended with the device's error.
+func (e *Engine) alive() error {
+	lost := e.stream.Lost()
+	if lost == nil {
+		return nil
+	}
+	if e.cfg.Reopen == nil {
+		return lost
+	}
+	s, m, err := e.cfg.Reopen()
+	if err != nil {
+		return fmt.Errorf("engine: %w; and it could not be opened again: %w", lost, err)
+	}
+	old, cache := e.stream, e.cache
+	if err := e.attach(s, m); err != nil {
+		s.Close()
+		return fmt.Errorf("engine: %w; and opened again: %w", lost, err)
+	}
+	e.mu.Lock()
+	if e.fallen == nil {
+		e.fallen = map[string]int64{}
+	}
+	for what, n := range old.Fallbacks() {
+		e.fallen[what] += n
+	}
+	e.mu.Unlock()
+	if cache != nil {
+		cache.Close()
+	}
+	old.Close()
+	return nil
 }
 
 // round gives each task a step and returns those that go on.
@@ -201,6 +274,12 @@ func (e *Engine) round(active []task) []task {
 		if !t.step() {
 			rest = append(rest, t)
 		}
+	}
+	if lost := e.stream.Lost(); lost != nil { // the keys and values of all are gone
+		for _, t := range rest {
+			t.end(lost)
+		}
+		rest = rest[:0]
 	}
 	clear(active[len(rest):])
 	return rest

@@ -9,6 +9,10 @@ import "errors"
 // it becomes the key of a counter. It is the standard library's value.
 var ErrUnsupported = errors.ErrUnsupported
 
+// ErrLost is what the errors of a device wrap that cannot run anything any more:
+// it has to be closed and opened again, its memory is gone.
+var ErrLost = errors.New("the device is lost")
+
 // Use tells a device how a weight will be read, so that it may keep it in a
 // layout of its own.
 type Use uint8

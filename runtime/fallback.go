@@ -27,7 +27,9 @@ type span struct {
 
 // fallback runs op on the fallback and counts it.
 func (s *Stream) fallback(op Op, why string) {
+	s.counts.Lock()
 	s.falls[fall{op.Name(), why}]++
+	s.counts.Unlock()
 	s.operands = op.Operands(s.operands[:0])
 	st := &s.stage
 	st.was = st.was[:0]

@@ -5,6 +5,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Stream runs the operations of a forward pass on a device. What the device
@@ -22,6 +23,8 @@ type Stream struct {
 	dev, host Device
 	arena     arena
 	err       error
+	lost      error
+	counts    sync.Mutex // of falls: anybody may ask for them
 	falls     map[fall]int64
 	ops       int64
 	operands  []Operand
@@ -67,10 +70,17 @@ func (s *Stream) CacheDevice() Device {
 // Err is the first error.
 func (s *Stream) Err() error { return s.err }
 
+// Lost is the first error that wraps ErrLost: no operation will succeed any more,
+// and Reset does not help. Nil: there was none.
+func (s *Stream) Lost() error { return s.lost }
+
 // Fail makes err the stream's error if it has none.
 func (s *Stream) Fail(err error) {
 	if s.err == nil {
 		s.err = err
+	}
+	if s.lost == nil && errors.Is(err, ErrLost) {
+		s.lost = err
 	}
 }
 
@@ -92,8 +102,10 @@ func (s *Stream) Sync() error {
 func (s *Stream) Ops() int64 { return s.ops }
 
 // Fallbacks are the operations that ran on the fallback, counted by
-// "operation: reason".
+// "operation: reason". Any goroutine may ask.
 func (s *Stream) Fallbacks() map[string]int64 {
+	s.counts.Lock()
+	defer s.counts.Unlock()
 	m := make(map[string]int64, len(s.falls))
 	for f, n := range s.falls {
 		m[f.op+": "+f.reason] += n
@@ -149,7 +161,7 @@ func (s *Stream) run(op Op) {
 		return
 	}
 	if s.host == nil || !errors.Is(err, ErrUnsupported) {
-		s.err = fmt.Errorf("runtime: %s on %s: %w", op.Name(), s.dev.Info().Name, err)
+		s.Fail(fmt.Errorf("runtime: %s on %s: %w", op.Name(), s.dev.Info().Name, err))
 		return
 	}
 	if s.onDeviceCache(op) {
