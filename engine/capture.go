@@ -59,6 +59,7 @@ type Recorder struct {
 	buf     []float32
 	stream  *runtime.Stream
 	total   int // tokens of the prompt
+	seen    int // tokens that earlier batches had: a sequence that is read again is not recorded again
 	from    int // position of the first new token
 	queries int // new tokens
 	keys    int
@@ -85,6 +86,7 @@ func NewRecorder(c *Capture, in model.Info, prompt int) *Recorder {
 // Attach makes a batch report to the recorder. The stream is the one it will run on.
 func (r *Recorder) Attach(s *runtime.Stream, b *model.Batch) {
 	r.stream = s
+	r.seen = max(r.seen, r.from+r.queries)
 	r.from, r.queries, r.keys = int(b.KLens[0]-b.QStarts[1]), int(b.QStarts[1]), int(b.KLens[0])
 	maps := len(r.c.Layers) * len(r.c.Heads)
 	r.Last = &Rows{Queries: 1, Keys: r.keys, Weights: make([]float32, maps*r.keys)}
@@ -110,10 +112,14 @@ func (r *Recorder) fetch(t runtime.Tensor) []float32 {
 	return r.buf
 }
 
+// records reports whether new token q is one of the prompt, seen for the first
+// time.
+func (r *Recorder) records(q int) bool { return r.seen <= r.from+q && r.from+q < r.total }
+
 // probs receives the distributions of a layer, [T, Heads·maxK].
 func (r *Recorder) probs(layer int, t runtime.Tensor, maxK int) {
 	r.split(layer, t, maxK, r.keys, func(m, q int, row []float32) {
-		if r.c.Prompt && r.from+q < r.total {
+		if r.c.Prompt && r.records(q) {
 			copy(r.Prompt.Weights[(m*r.total+r.from+q)*r.total:][:r.total], row)
 		}
 		if q == r.queries-1 {
@@ -125,7 +131,7 @@ func (r *Recorder) probs(layer int, t runtime.Tensor, maxK int) {
 // cross receives a decoder's attention to its source.
 func (r *Recorder) cross(layer int, t runtime.Tensor, maxK int) {
 	r.split(layer, t, maxK, r.sources, func(m, q int, row []float32) {
-		if r.c.Prompt && r.from+q < r.total {
+		if r.c.Prompt && r.records(q) {
 			copy(r.Prompt.Cross[(m*r.total+r.from+q)*r.sources:], row)
 		}
 		if q == r.queries-1 {
@@ -152,7 +158,10 @@ func (r *Recorder) split(layer int, t runtime.Tensor, maxK, keys int, row func(m
 // hidden receives the residual stream [T, D].
 func (r *Recorder) hidden(layer int, t runtime.Tensor) {
 	rows := r.fetch(t)
-	for q := 0; q < r.queries && rows != nil && r.from+q < r.total; q++ {
+	for q := 0; q < r.queries && rows != nil; q++ {
+		if !r.records(q) {
+			continue
+		}
 		r.Prompt.Hidden[layer] = append(r.Prompt.Hidden[layer], slices.Clone(rows[q*t.Cols:(q+1)*t.Cols]))
 	}
 }

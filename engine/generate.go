@@ -126,6 +126,11 @@ func (e *Engine) need(req *Request) int {
 			n += blocks(first + req.MaxTokens)
 			continue
 		}
+		if limit := e.info.RopeLimit; first <= limit && limit < first+req.MaxTokens {
+			// Where they are all read again, they share nothing.
+			n += req.Beams.Width * (blocks(first+req.MaxTokens) + 1)
+			continue
+		}
 		// Beams share whole blocks of the prompt; each has its own from the
 		// first shared one that it writes to.
 		n += blocks(first) + req.Beams.Width*(blocks(req.MaxTokens)+1)
@@ -139,6 +144,7 @@ type sequence struct {
 	source  int        // of encoder-decoders: which prompt
 	prompt  int        // tokens of the prompt
 	table   BlockTable // of the tokens whose keys and values are in the cache
+	long    bool       // there are more tokens than the model's RopeLimit
 	history History
 	decoder *tokenizer.Decoder // nil without a tokenizer
 	stop    *StopScanner
@@ -265,6 +271,7 @@ func (g *generation) advance() (done bool, err error) {
 func (g *generation) schedule() error {
 	g.batch.Reset()
 	g.rows, g.ready, g.copies = g.rows[:0], g.ready[:0], g.copies[:0]
+	g.restart() // before any table gets blocks
 	for _, q := range g.seqs {
 		past := q.table.Len
 		n := min(len(q.tokens)-past, g.e.cfg.TokenBudget)
@@ -278,6 +285,7 @@ func (g *generation) schedule() error {
 		if err := g.batch.AddDecoder(q.tokens[past:past+n], past, q.table.Blocks, g.e.cfg.BlockSize); err != nil {
 			return err
 		}
+		g.batch.SetLength(len(q.tokens))
 		if g.sources != nil {
 			g.batch.SetSource(len(g.req.Prompts[q.source]), g.sources[q.source].Blocks)
 		}
@@ -287,6 +295,17 @@ func (g *generation) schedule() error {
 		}
 	}
 	return nil
+}
+
+// restart has sequences that have grown beyond the model's RopeLimit read again
+// from their first token: the keys in the cache were rotated for shorter ones.
+func (g *generation) restart() {
+	for _, q := range g.seqs {
+		if limit := g.e.info.RopeLimit; limit > 0 && !q.long && len(q.tokens) > limit {
+			q.long = true
+			g.e.pool.Release(&q.table)
+		}
+	}
 }
 
 // copyBlocks makes the copies of the step.

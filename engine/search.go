@@ -29,7 +29,7 @@ func (g *generation) search() (done bool, err error) {
 	for i, b := range branches {
 		parent := g.seqs[b.Parent]
 		tokens := append(make([]int32, 0, cap(parent.tokens)), parent.tokens...)
-		next[i], parents[i] = &sequence{tokens: append(tokens, b.Token), prompt: parent.prompt, source: parent.source}, b.Parent
+		next[i], parents[i] = &sequence{tokens: append(tokens, b.Token), prompt: parent.prompt, source: parent.source, long: parent.long}, b.Parent
 	}
 	for i, t := range g.e.pool.Reorder(tables, parents) {
 		next[i].table = t

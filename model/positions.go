@@ -4,6 +4,7 @@ package model
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/godwit-ml/godwit/nn"
 )
@@ -11,20 +12,22 @@ import (
 // ropeJSON is a RoPE description of config.json: rope_parameters as transformers
 // 5 writes it, or rope_scaling beside rope_theta as before.
 type ropeJSON struct {
-	Theta           *float64 `json:"rope_theta"`
-	RopeType        string   `json:"rope_type"`
-	Type            string   `json:"type"` // the oldest spelling of rope_type
-	Factor          float64  `json:"factor"`
-	LowFreqFactor   float64  `json:"low_freq_factor"`
-	HighFreqFactor  float64  `json:"high_freq_factor"`
-	Original        int      `json:"original_max_position_embeddings"`
-	BetaFast        float64  `json:"beta_fast"`
-	BetaSlow        float64  `json:"beta_slow"`
-	AttentionFactor float64  `json:"attention_factor"`
-	MScale          float64  `json:"mscale"`
-	MScaleAll       float64  `json:"mscale_all_dim"`
-	Truncate        *bool    `json:"truncate"`
-	Partial         *float64 `json:"partial_rotary_factor"`
+	Theta           *float64  `json:"rope_theta"`
+	RopeType        string    `json:"rope_type"`
+	Type            string    `json:"type"` // the oldest spelling of rope_type
+	Factor          float64   `json:"factor"`
+	LowFreqFactor   float64   `json:"low_freq_factor"`
+	HighFreqFactor  float64   `json:"high_freq_factor"`
+	Original        int       `json:"original_max_position_embeddings"`
+	BetaFast        float64   `json:"beta_fast"`
+	BetaSlow        float64   `json:"beta_slow"`
+	AttentionFactor float64   `json:"attention_factor"`
+	MScale          float64   `json:"mscale"`
+	MScaleAll       float64   `json:"mscale_all_dim"`
+	Truncate        *bool     `json:"truncate"`
+	Partial         *float64  `json:"partial_rotary_factor"`
+	Short           []float64 `json:"short_factor"`
+	Long            []float64 `json:"long_factor"`
 }
 
 // ropeFields are the fields of config.json that describe RoPE. A family that has
@@ -34,16 +37,27 @@ type ropeFields struct {
 	RopeScaling *ropeJSON `json:"rope_scaling"`
 	RopeTheta   *float64  `json:"rope_theta"`
 	Partial     *float64  `json:"partial_rotary_factor"`
+	Original    int       `json:"original_max_position_embeddings"` // beside them it counts, as transformers has it
+}
+
+// described is the description that counts, and its field: of two rope_scaling,
+// unless it is empty.
+func (f *ropeFields) described() (*ropeJSON, string) {
+	switch {
+	case f.RopeScaling != nil && !reflect.DeepEqual(*f.RopeScaling, ropeJSON{}):
+		return f.RopeScaling, "rope_scaling"
+	case f.RopeParams != nil:
+		return f.RopeParams, "rope_parameters"
+	}
+	return &ropeJSON{}, "rope_scaling"
 }
 
 // fraction is the share of a head's features that rotate, and the field that
 // says so; def if the file is silent.
 func (f *ropeFields) fraction(def float64) (share float64, field string) {
-	switch {
-	case f.RopeParams != nil && f.RopeParams.Partial != nil:
-		return *f.RopeParams.Partial, "rope_parameters.partial_rotary_factor"
-	case f.RopeScaling != nil && f.RopeScaling.Partial != nil:
-		return *f.RopeScaling.Partial, "rope_scaling.partial_rotary_factor"
+	switch p, field := f.described(); {
+	case p.Partial != nil:
+		return *p.Partial, field + ".partial_rotary_factor"
 	case f.Partial != nil:
 		return *f.Partial, "partial_rotary_factor"
 	}
@@ -70,19 +84,16 @@ func (f *ropeFields) partialRope(src Source, headDim, context int, def float64) 
 	return f.read(src, dim, context)
 }
 
+// ropeScalings are the values of rope_type.
+var ropeScalings = []string{"default", "linear", "dynamic", "llama3", "yarn", "longrope"}
+
 // read joins the two spellings, for dim features of a head that rotate.
 func (f *ropeFields) read(src Source, dim, context int) (nn.Rope, error) {
-	p, field := f.RopeParams, "rope_parameters"
-	if p == nil {
-		p, field = f.RopeScaling, "rope_scaling"
-	}
-	if p == nil {
-		p = &ropeJSON{}
-	}
+	p, field := f.described()
 	r := nn.Rope{Theta: 10000, Dim: dim, Scaling: p.RopeType, Factor: p.Factor,
 		LowFreqFactor: p.LowFreqFactor, HighFreqFactor: p.HighFreqFactor, Original: p.Original,
 		BetaFast: p.BetaFast, BetaSlow: p.BetaSlow, AttentionFactor: p.AttentionFactor,
-		MScale: p.MScale, MScaleAll: p.MScaleAll, NoTruncate: p.Truncate != nil && !*p.Truncate}
+		MScale: p.MScale, MScaleAll: p.MScaleAll, NoTruncate: p.Truncate != nil && !*p.Truncate, Short: p.Short, Long: p.Long}
 	if r.Scaling == "" {
 		r.Scaling = p.Type
 	}
@@ -91,16 +102,20 @@ func (f *ropeFields) read(src Source, dim, context int) (nn.Rope, error) {
 			r.Theta = *t
 		}
 	}
-	if r.Scaling == "yarn" && r.Original == 0 {
-		r.Original = context
-	}
-	if r.Scaling == "yarn" && r.Factor == 0 && r.Original > 0 {
-		r.Factor = float64(context) / float64(r.Original)
-	}
 	switch r.Scaling {
-	case "", "default", "linear", "llama3", "yarn":
+	case "llama3", "yarn", "longrope":
+		if f.Original > 0 {
+			r.Original = f.Original
+		}
+		if r.Original == 0 {
+			r.Original = context
+		}
+		if r.Scaling != "llama3" && r.Factor == 0 && r.Original > 0 {
+			r.Factor = float64(context) / float64(r.Original)
+		}
+	case "", "default", "linear", "dynamic":
 	default:
-		return r, &UnsupportedError{src.File, fmt.Sprintf("%s.rope_type %q", field, r.Scaling), []string{"default", "linear", "llama3", "yarn"}}
+		return r, &UnsupportedError{src.File, fmt.Sprintf("%s.rope_type %q", field, r.Scaling), ropeScalings}
 	}
 	if _, _, err := r.Frequencies(); err != nil {
 		return r, &ConfigError{src.File, field, err.Error()}

@@ -21,15 +21,20 @@ func LoadMLP(s *runtime.Stream, up, down Dense, act runtime.Fn) MLP {
 // LoadGatedMLP puts a gated feed-forward layer on the device (GLU variants;
 // Shazeer, 2020). Gate and up become one product where their types agree.
 func LoadGatedMLP(s *runtime.Stream, gate, up, down Dense, act runtime.Fn) MLP {
-	m := MLP{Down: LoadLinear(s, down), Act: act}
 	if gate.W.DType != up.W.DType || gate.Bias.IsZero() != up.Bias.IsZero() {
-		m.gate, m.Up = LoadLinear(s, gate), LoadLinear(s, up)
-		return m
+		return MLP{gate: LoadLinear(s, gate), Up: LoadLinear(s, up), Down: LoadLinear(s, down), Act: act}
 	}
-	d := stack([]Dense{gate, up})
-	m.gated = s.LoadWeight(d.W, runtime.UseProduct)
-	m.bias = s.LoadWeight(d.Bias, runtime.UseVector)
-	return m
+	return LoadFusedMLP(s, stack([]Dense{gate, up}), down, act)
+}
+
+// LoadFusedMLP is LoadGatedMLP of a layer stored as one matrix, the gate's rows
+// over the up's.
+func LoadFusedMLP(s *runtime.Stream, gateUp, down Dense, act runtime.Fn) MLP {
+	return MLP{
+		Down: LoadLinear(s, down), Act: act,
+		gated: s.LoadWeight(gateUp.W, runtime.UseProduct),
+		bias:  s.LoadWeight(gateUp.Bias, runtime.UseVector),
+	}
 }
 
 // Apply computes x += MLP(h); x is the residual stream [T, D].

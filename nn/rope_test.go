@@ -69,6 +69,17 @@ func wanted(r Rope) (inv []float64, factor float64) {
 			factor = mscale(r.MScale) / mscale(r.MScaleAll)
 		}
 	}
+	if r.Scaling == "longrope" {
+		for i, d := range r.Short {
+			inv[i] /= d
+		}
+		switch {
+		case r.AttentionFactor != 0:
+			factor = r.AttentionFactor
+		case r.Factor > 1:
+			factor = math.Sqrt(1 + math.Log(r.Factor)/math.Log(L))
+		}
+	}
 	if r.Divisors != nil {
 		for i, d := range r.Divisors {
 			inv[i] /= float64(d)
@@ -96,6 +107,10 @@ var ropes = map[string]Rope{
 	"yarn, equal betas":    {Theta: 10000, Dim: 64, Scaling: "yarn", Factor: 4, Original: 4096, BetaFast: 4, BetaSlow: 4, NoTruncate: true},
 	"yarn, past the pairs": {Theta: 100, Dim: 16, Scaling: "yarn", Factor: 4, Original: 4096},
 	"yarn, past the head":  {Theta: 20, Dim: 16, Scaling: "yarn", Factor: 4, Original: 1000000, BetaFast: 100000},
+	"dynamic":              {Theta: 10000, Dim: 64, Scaling: "dynamic", Factor: 4},
+	"longrope":             {Theta: 10000, Dim: 8, Scaling: "longrope", Factor: 4, Original: 32, Short: []float64{1, 1.1, 1.2, 1.3}, Long: []float64{1.5, 2.2, 2.9, 3.6}},
+	"longrope, attention":  {Theta: 10000, Dim: 4, Scaling: "longrope", Factor: 4, Original: 32, AttentionFactor: 1.25, Short: []float64{1, 1.1}, Long: []float64{1, 2}},
+	"longrope, shrinking":  {Theta: 10000, Dim: 4, Scaling: "longrope", Factor: 0.5, Original: 32, Short: []float64{1, 1.1}, Long: []float64{1, 2}},
 	"divisors":             {Theta: 500000, Dim: 8, Divisors: []float32{1, 1, 3.5, 8}},
 }
 
@@ -172,15 +187,20 @@ func TestRopeTables(t *testing.T) {
 			continue
 		}
 		inv, factor := wanted(r)
-		if cos.Rows != positions || cos.Cols != len(inv) || sin.Rows != positions || sin.Cols != len(inv) {
+		limit := r.Limit()
+		long, _ := wanted(Rope{Theta: r.Theta, Dim: r.Dim, Scaling: r.Scaling, Original: r.Original, Short: r.Long})
+		if cos.Rows != positions+limit || cos.Cols != len(inv) || sin.Rows != positions+limit || sin.Cols != len(inv) {
 			t.Errorf("%s: tables %v, %v", name, cos, sin)
 			continue
 		}
-		for _, p := range []int{0, 1, 2, 63, 64, 1000, 4095, 65536, 131071, 999_999, last} {
-			if p >= positions {
+		for _, row := range []int{0, 1, 2, 31, 32, 33, 63, 64, 1000, 4095, 4131, 65536, 131071, 999_999, last} {
+			if row >= positions+limit {
 				continue
 			}
-			c, s := cos.F32Row(p), sin.F32Row(p)
+			c, s, p := cos.F32Row(row), sin.F32Row(row), row
+			if limit > 0 && row >= limit {
+				p, inv = row-limit, long
+			}
 			for i, f := range inv {
 				angle := turned(p, f)
 				wantC, wantS := math.Cos(angle)*factor, math.Sin(angle)*factor
@@ -193,7 +213,7 @@ func TestRopeTables(t *testing.T) {
 }
 
 func TestRopeErrors(t *testing.T) {
-	llama3 := ropes["llama3"]
+	llama3, longrope := ropes["llama3"], ropes["longrope"]
 	with := func(r Rope, change func(*Rope)) Rope { change(&r); return r }
 	for _, row := range []struct {
 		r    Rope
@@ -204,12 +224,18 @@ func TestRopeErrors(t *testing.T) {
 		{Rope{Theta: 10000, Dim: -2}, "even"},
 		{Rope{Theta: 0, Dim: 8}, "positive base"},
 		{Rope{Theta: math.NaN(), Dim: 8}, "positive base"},
-		{Rope{Theta: 10000, Dim: 8, Scaling: "dynamic", Factor: 2}, `"dynamic" is not supported: want default, linear, llama3 or yarn`},
+		{Rope{Theta: 10000, Dim: 8, Scaling: "axial", Factor: 2}, `"axial" is not supported: want default, linear, dynamic, llama3, yarn or longrope`},
+		{Rope{Theta: 10000, Dim: 8, Scaling: "dynamic"}, "positive factor"},
 		{Rope{Theta: 10000, Dim: 8, Scaling: "linear"}, "positive factor"},
 		{Rope{Theta: 10000, Dim: 8, Scaling: "linear", Factor: math.NaN()}, "positive factor"},
 		{Rope{Theta: 10000, Dim: 8, Scaling: "yarn", Factor: 2}, "original_max_position_embeddings"},
 		{Rope{Theta: 1, Dim: 8, Scaling: "yarn", Factor: 2, Original: 32}, "yarn"},
 		{Rope{Theta: 10000, Dim: 8, Scaling: "yarn", Factor: 2, Original: 32, BetaFast: -1}, "beta_fast"},
+		{with(longrope, func(r *Rope) { r.Short = r.Short[1:] }), "has 3, 4"},
+		{with(longrope, func(r *Rope) { r.Long = nil }), "has 4, 0"},
+		{with(longrope, func(r *Rope) { r.Short = []float64{1, 1, 0, 1} }), "divides frequency 2 by 0"},
+		{with(longrope, func(r *Rope) { r.Long = []float64{1, 1, 1, math.NaN()} }), "divides frequency 3 by"},
+		{with(longrope, func(r *Rope) { r.Original = 1 }), "original_max_position_embeddings above 1"},
 		{with(llama3, func(r *Rope) { r.Original = 0 }), "original_max_position_embeddings"},
 		{with(llama3, func(r *Rope) { r.LowFreqFactor = 0 }), "low_freq_factor"},
 		{with(llama3, func(r *Rope) { r.HighFreqFactor = r.LowFreqFactor }), "high_freq_factor"},
@@ -226,6 +252,19 @@ func TestRopeErrors(t *testing.T) {
 	}
 }
 
+// TestRopeLimit: without positions beyond the limit there is one table.
+func TestRopeLimit(t *testing.T) {
+	r := ropes["longrope"]
+	for positions, want := range map[int]int{31: 31, 32: 32, 33: 65} {
+		if cos, _, err := r.Tables(positions); err != nil || cos.Rows != want {
+			t.Errorf("tables of %d positions: %d rows, want %d (%v)", positions, cos.Rows, want, err)
+		}
+	}
+	if r.Limit() != 32 || ropes["yarn"].Limit() != 0 {
+		t.Errorf("limits %d and %d, want 32 and 0", r.Limit(), ropes["yarn"].Limit())
+	}
+}
+
 // TestRotary rotates both pairings of a partly rotated head by hand.
 func TestRotary(t *testing.T) {
 	s := stream(t)
@@ -239,7 +278,7 @@ func TestRotary(t *testing.T) {
 		got := upload(s, x)
 		ids := s.ScratchI32(1, 3)
 		s.UploadI32(ids, rows)
-		rotary.Apply(&Step{S: s, Tokens: 3, Positions: ids}, got, headDim)
+		rotary.Apply(&Step{S: s, Tokens: 3, Rows: ids}, got, headDim)
 		want := make([]float32, len(x.F32s()))
 		copy(want, x.F32s())
 		for tok, p := range rows {

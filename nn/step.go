@@ -9,7 +9,8 @@ import "github.com/godwit-ml/godwit/runtime"
 type Step struct {
 	S         *runtime.Stream
 	Tokens    int            // T
-	Positions runtime.Tensor // [T]: positions, which are also rows of RoPE tables
+	Positions runtime.Tensor // [T]
+	Rows      runtime.Tensor // [T]: rows of RoPE tables: the positions, or below a Rope's Limit those of long sequences
 	QStarts   runtime.Tensor // [N+1]
 	KLens     runtime.Tensor // [N]
 	KStarts   runtime.Tensor // [N], contiguous keys: encoders

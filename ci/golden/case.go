@@ -116,6 +116,7 @@ func (r *run) decode(cache *model.Cache, tables [][]int32) error {
 			if err := r.batch.AddDecoder(ids, from, table, size); err != nil {
 				return err
 			}
+			r.batch.SetLength(len(kept))
 			if src := r.source; src != nil {
 				r.batch.SetSource(len(src.kept[i]), src.tables[i])
 			}

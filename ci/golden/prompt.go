@@ -65,6 +65,7 @@ func (m *Model) read(ids []int32, each func(from int, hidden runtime.Tensor)) er
 		if err := b.AddDecoder(ids[from:min(from+chunk, len(ids))], from, tables[0], m.opt.BlockSize); err != nil {
 			return err
 		}
+		b.SetLength(len(ids))
 		if err := b.Check(m.Model.Info(), cache); err != nil {
 			return err
 		}
