@@ -392,6 +392,8 @@ func (m *Model) render(ctx context.Context, req *Request) (string, []int32, erro
 		prefix = "" // the decoder's
 	}
 	switch {
+	case req.Suffix != "":
+		text, ids, err = m.renderMiddle(req, prefix)
 	case req.Tokens != nil && prefix != "":
 		return "", nil, &ParamError{"Prefix", fmt.Sprintf("%q", shorten(prefix, 40)), "with Tokens: append its ids to them"}
 	case req.Tokens != nil:
@@ -428,8 +430,9 @@ func (m *Model) textError(field string, err error) error {
 	var limit *template.LimitError
 	var render *template.RenderError
 	var p *ParamError
+	var u *UnsupportedError
 	switch {
-	case errors.As(err, &p), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &p), errors.As(err, &u), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &raised):
 		return &ParamError{"Messages", len(raised.Message), "the chat template refuses them: " + raised.Message}

@@ -22,6 +22,9 @@ type Request struct {
 	// Prefix is how the answer begins: the way to continue a turn. It is part of
 	// the answer's text, and not of its ids.
 	Prefix string `json:"prefix,omitempty"`
+	// Suffix is what stands after the answer: fill-in-the-middle, between Prompt
+	// and Suffix, by models whose vocabulary has tokens for it.
+	Suffix string `json:"suffix,omitempty"`
 
 	MaxTokens  int      `json:"max_tokens,omitempty"` // 0: generation_config's max_new_tokens, else the rest of the context
 	MinTokens  int      `json:"min_tokens,omitempty"` // the answer does not end before

@@ -19,6 +19,7 @@ type generateCmd struct {
 	Text    []string `arg:"" optional:"" help:"The prompt, words joined by spaces; else -p, -f or standard input."`
 	Prompt  *string  `group:"input" short:"p" placeholder:"TEXT" help:"The prompt."`
 	File    string   `group:"input" short:"f" placeholder:"FILE" help:"The prompt from a file; - is standard input. One line end at its end is left out."`
+	Suffix  string   `group:"input" placeholder:"TEXT" help:"What stands after the answer: fill-in-the-middle, by models of code that know it."`
 	System  *string  `group:"input" aliases:"system-prompt" placeholder:"TEXT" help:"Instructions before the prompt, which becomes a turn of a chat."`
 	Chat    bool     `group:"input" help:"The prompt is a turn of a chat, put through the chat template."`
 	KVDType string   `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: f32."`
@@ -121,6 +122,7 @@ func (c *generateCmd) request(ctx context.Context, s *streams) (godwit.Request, 
 		Stop:      c.Stop,
 		Sampling:  c.sampling(),
 		Beam:      godwit.Beam{Width: c.Beams},
+		Suffix:    c.Suffix,
 		Logprobs:  c.Logprobs,
 	}
 	switch {
