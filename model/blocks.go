@@ -4,6 +4,8 @@ package model
 // the residual stream.
 
 import (
+	"math"
+
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 )
@@ -20,9 +22,12 @@ type feedForward interface {
 	Apply(st *nn.Step, x, h runtime.Tensor)
 }
 
-// runBlocks applies blocks to x, records what is asked for, and applies the final
-// norm, if there is one.
-func runBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor, final *nn.Norm) runtime.Tensor {
+// rsqrt is 1/√n, what scores of heads of n features are scaled with.
+func rsqrt(n int) float32 { return float32(1 / math.Sqrt(float64(n))) }
+
+// applyBlocks applies blocks to x and records what is asked for: all but the last
+// hidden states, which are not yet final.
+func applyBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor) {
 	st.Hidden(0, x)
 	for i, b := range blocks {
 		b.apply(st, i, x)
@@ -30,6 +35,11 @@ func runBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor, final *nn.Nor
 			st.Hidden(i+1, x)
 		}
 	}
+}
+
+// runBlocks is applyBlocks and the final norm, if there is one.
+func runBlocks[B block](st *nn.Step, blocks []B, x runtime.Tensor, final *nn.Norm) runtime.Tensor {
+	applyBlocks(st, blocks, x)
 	if final != nil {
 		final.Apply(st.S, x, x)
 	}

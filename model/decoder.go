@@ -36,9 +36,6 @@ func (d *decoder) embed(st *nn.Step, ids runtime.Tensor) runtime.Tensor {
 // Forward implements Model.
 func (d *decoder) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	st, ids, _ := b.upload(s, c)
-	if d.about.RopeLimit > 0 {
-		b.rotate(st, d.about.RopeLimit)
-	}
 	return runBlocks(st, d.blocks, d.embed(st, ids), d.norm)
 }
 
@@ -55,14 +52,20 @@ func (d *decoder) loadTokens(s *runtime.Stream, sc *weights.Scope, tied bool) {
 	}
 }
 
-// loadHead binds the head of a scope, unless it is the embedding or there is
-// none: then what is stored below the scope is left unread.
+// loadHead binds the head of a scope. Of one that is the embedding only a bias is
+// read, of a body nothing.
 func (d *decoder) loadHead(s *runtime.Stream, sc *weights.Scope, tied, bias bool) {
-	if tied || !d.about.LM {
+	switch {
+	case !d.about.LM:
 		sc.Ignore(sc.Name("weight"), sc.Name("bias"))
-		return
+	case tied:
+		sc.Ignore(sc.Name("weight"))
+		if bias {
+			d.head = d.head.WithBias(s, nn.ReadVector(sc, "bias", d.about.Vocab))
+		}
+	default:
+		d.head = nn.LoadLinear(s, nn.ReadDense(sc, d.about.Hidden, d.about.Vocab, bias))
 	}
-	d.head = nn.LoadLinear(s, nn.ReadDense(sc, d.about.Hidden, d.about.Vocab, bias))
 }
 
 // vocabulary applies a vocabulary head; absent if there is none.

@@ -10,64 +10,38 @@ import (
 	"github.com/godwit-ml/godwit/weights"
 )
 
-type gpt2Config struct {
-	Architectures  []string `json:"architectures"`
-	Vocab          int      `json:"vocab_size"`
-	Positions      int      `json:"n_positions"`
-	Hidden         int      `json:"n_embd"`
-	Layers         int      `json:"n_layer"`
-	Heads          int      `json:"n_head"`
-	Inner          *int     `json:"n_inner"`
-	Activation     string   `json:"activation_function"`
-	Eps            float64  `json:"layer_norm_epsilon"`
-	ScaleWeights   bool     `json:"scale_attn_weights"`
-	ScaleByLayer   bool     `json:"scale_attn_by_inverse_layer_idx"`
-	Tied           bool     `json:"tie_word_embeddings"`
-	CrossAttention bool     `json:"add_cross_attention"`
-	architecture   string
-	inner          int
-	act            runtime.Fn
-	lm             bool
-	fromGGUF       bool
+// gptFields are the fields that GPT-2's configuration has in common with those
+// that were derived from its code.
+type gptFields struct {
+	Architectures []string `json:"architectures"`
+	Vocab         int      `json:"vocab_size"`
+	Positions     int      `json:"n_positions"`
+	Hidden        int      `json:"n_embd"`
+	Layers        int      `json:"n_layer"`
+	Heads         int      `json:"n_head"`
+	Inner         *int     `json:"n_inner"`
+	Activation    string   `json:"activation_function"`
+	Eps           float64  `json:"layer_norm_epsilon"`
+	Tied          bool     `json:"tie_word_embeddings"`
+
+	architecture string
+	lm           bool
+	inner        int
+	act          runtime.Fn
 }
 
-func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
-	c := &gpt2Config{Positions: 1024, Activation: "gelu_new", Eps: 1e-5, ScaleWeights: true, Tied: true}
-	if err := decode(src, c); err != nil {
-		return nil, err
-	}
-	k := checker{src: src, ck: ck}
-	k.refuse(c.CrossAttention, "add_cross_attention", true)
-	c.architecture, c.lm = k.class(c.Architectures, "GPT2LMHeadModel", "GPT2Model")
-	c.inner = 4 * c.Hidden
+// gptAliases are other spellings of gptFields.
+var gptAliases = map[string]string{"max_position_embeddings": "n_positions", "hidden_size": "n_embd",
+	"num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+
+// check checks the fields, whose classes are have.
+func (c *gptFields) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
 	if c.Inner != nil {
 		c.inner = *c.Inner
+	} else if c.inner == 0 {
+		c.inner = 4 * c.Hidden
 	}
-	c.check(&k)
-	return c, k.err
-}
-
-func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
-	m := meta{src: src, arch: "gpt2"}
-	c := &gpt2Config{
-		Positions:  m.integer("context_length", -1),
-		Hidden:     m.integer("embedding_length", -1),
-		Layers:     m.integer("block_count", -1),
-		Heads:      m.integer("attention.head_count", -1),
-		inner:      m.integer("feed_forward_length", -1),
-		Eps:        m.number("attention.layer_norm_epsilon", 1e-5),
-		Vocab:      vocab(ck, "token_embd.weight"),
-		Activation: "gelu_new", ScaleWeights: true, fromGGUF: true, lm: true,
-		architecture: "gpt2",
-	}
-	_, untied := ck.Info("output.weight")
-	c.Tied = !untied
-	k := checker{src: src, ck: ck, err: m.err}
-	c.check(&k)
-	return c, k.err
-}
-
-func (c *gpt2Config) check(k *checker) {
 	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext}, dim{"n_embd", c.Hidden, maxWidth},
 		dim{"n_layer", c.Layers, maxLayers}, dim{"n_head", c.Heads, maxWidth}, dim{"n_inner", c.inner, maxWidth})
 	k.divides("n_head", c.Hidden, c.Heads)
@@ -75,10 +49,51 @@ func (c *gpt2Config) check(k *checker) {
 	c.act = k.activation("activation_function", c.Activation)
 }
 
-func (c *gpt2Config) info() Info {
-	return Info{Family: "gpt2", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
+// about is the Info of a family whose heads have each their own key.
+func (c *gptFields) about(family string) Info {
+	return Info{Family: family, Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
 		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
 }
+
+type gpt2Config struct {
+	gptFields
+	ScaleWeights   bool `json:"scale_attn_weights"`
+	ScaleByLayer   bool `json:"scale_attn_by_inverse_layer_idx"`
+	CrossAttention bool `json:"add_cross_attention"`
+	fromGGUF       bool
+}
+
+func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
+	c := &gpt2Config{ScaleWeights: true, gptFields: gptFields{Vocab: 50257, Positions: 1024, Hidden: 768, Layers: 12, Heads: 12,
+		Activation: "gelu_new", Eps: 1e-5, Tied: true}}
+	if err := decode(src, c, gptAliases); err != nil {
+		return nil, err
+	}
+	k := checker{src: src, ck: ck}
+	k.refuse(c.CrossAttention, "add_cross_attention", true)
+	c.check(&k, "GPT2LMHeadModel", "GPT2Model")
+	return c, k.err
+}
+
+func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
+	m := meta{src: src, arch: "gpt2"}
+	_, untied := ck.Info("output.weight")
+	c := &gpt2Config{ScaleWeights: true, fromGGUF: true, gptFields: gptFields{
+		Positions:  m.integer("context_length", -1),
+		Hidden:     m.integer("embedding_length", -1),
+		Layers:     m.integer("block_count", -1),
+		Heads:      m.integer("attention.head_count", -1),
+		inner:      m.integer("feed_forward_length", -1),
+		Eps:        m.number("attention.layer_norm_epsilon", 1e-5),
+		Vocab:      vocab(ck, "token_embd.weight"),
+		Activation: "gelu_new", Tied: !untied,
+	}}
+	k := checker{src: src, ck: ck, err: m.err}
+	c.check(&k, "gpt2")
+	return c, k.err
+}
+
+func (c *gpt2Config) info() Info { return c.about("gpt2") }
 
 func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
 	names := weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias"}}
@@ -91,11 +106,9 @@ func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) 
 	sc := root.Sub("transformer")
 	m := &decoder{about: c.info()}
 	m.loadTokens(s, sc.Sub("wte"), c.Tied)
-	positions := nn.LoadEmbedding(s, sc.Tensor("wpe.weight", c.Positions, c.Hidden), false)
-	m.positions = &positions
+	m.positions = new(nn.LoadEmbedding(s, sc.Tensor("wpe.weight", c.Positions, c.Hidden), false))
 	for i := range c.Layers {
 		l := sc.Sub("h").Layer(i)
-		mlp := nn.LoadMLP(s, dense(l.Sub("mlp.c_fc"), c.Hidden, c.inner), dense(l.Sub("mlp.c_proj"), c.inner, c.Hidden), c.act)
 		m.blocks = append(m.blocks, &preNorm{
 			norm1: nn.LoadLayerNorm(s, l.Sub("ln_1"), c.Hidden, c.Eps),
 			norm2: nn.LoadLayerNorm(s, l.Sub("ln_2"), c.Hidden, c.Eps),
@@ -105,11 +118,10 @@ func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) 
 				Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.Hidden / c.Heads,
 				Scale: c.scale(i), Left: runtime.Unlimited,
 			},
-			ff: &mlp,
+			ff: new(nn.LoadMLP(s, dense(l.Sub("mlp.c_fc"), c.Hidden, c.inner), dense(l.Sub("mlp.c_proj"), c.inner, c.Hidden), c.act)),
 		})
 	}
-	norm := nn.LoadLayerNorm(s, sc.Sub("ln_f"), c.Hidden, c.Eps)
-	m.norm = &norm
+	m.norm = new(nn.LoadLayerNorm(s, sc.Sub("ln_f"), c.Hidden, c.Eps))
 	m.loadHead(s, root.Sub("lm_head"), c.Tied, false)
 	return m, sc.Err()
 }

@@ -58,6 +58,31 @@ func Transpose(t runtime.Tensor) runtime.Tensor {
 	return runtime.HostTensor(t.DType, t.Cols, t.Rows, out)
 }
 
+// Ungroup takes apart a fused layer whose rows lie group by group, of each group
+// first sizes[0] rows of one layer, then sizes[1] of the next …: the layers, each
+// with its rows of all groups. Query, key and value of a head are often stored so.
+func Ungroup(d Dense, groups int, sizes ...int) []Dense {
+	all := make([]Dense, len(sizes))
+	if d.W.IsZero() {
+		return all
+	}
+	stride := d.W.Rows / groups
+	from := 0
+	for i, n := range sizes {
+		ws, bs := make([]runtime.Tensor, groups), make([]runtime.Tensor, groups)
+		for g := range groups {
+			at := g*stride + from
+			ws[g] = d.W.RowRange(at, at+n)
+			if !d.Bias.IsZero() {
+				bs[g] = d.Bias.ColRange(at, at+n)
+			}
+		}
+		all[i] = Dense{W: stackRows(ws), Bias: stackBias(bs)}
+		from += n
+	}
+	return all
+}
+
 // Linear is a linear layer on the device: x·Wᵀ + b. Layers that read the same
 // input are one: their rows are stacked where the stored types agree, and are
 // products into neighbouring columns where they do not.
@@ -102,11 +127,16 @@ func stack(layers []Dense) Dense {
 	for i, d := range layers {
 		ws[i], bs[i] = d.W, d.Bias
 	}
+	return Dense{W: stackRows(ws), Bias: stackBias(bs)}
+}
+
+// stackBias is biases side by side; absent if one is.
+func stackBias(bs []runtime.Tensor) runtime.Tensor {
 	b := stackRows(bs)
 	if !b.IsZero() {
 		b = b.Reshape(1, b.Rows*b.Cols)
 	}
-	return Dense{W: stackRows(ws), Bias: b}
+	return b
 }
 
 // stackRows copies the rows of tensors of one type below one another, as a

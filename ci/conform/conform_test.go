@@ -107,8 +107,19 @@ func TestLeftOut(t *testing.T) {
 	if !strings.Contains(log, "left out: a-rwkv: ") || !strings.Contains(log, "1 left out") {
 		t.Error(log)
 	}
-	if _, _, log = results(t, "-root", root, "-config", "config.v4.json", "variants/bad"); !strings.Contains(log, "it has no config.v4.json") {
-		t.Error(log)
+	// Of the two only one has the other configuration.
+	tensors, err := os.ReadFile(filepath.Join(testdata, "gpt2", "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, data := range map[string][]byte{"model.safetensors": tensors, "config.v4.json": []byte(`{"model_type": "lstm"}`)} {
+		if err := os.WriteFile(filepath.Join(root, "a-rwkv", file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, _, log = results(t, "-root", root, "-config", "config.v4.json", "a-rwkv", "variants/bad")
+	if len(entries) != 1 || !strings.Contains(log, `model_type "lstm"`) {
+		t.Errorf("%v\n%s", entries, log)
 	}
 }
 

@@ -64,7 +64,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.device, "device", "auto", "device to run on")
 	f.StringVar(&o.dtype, "dtype", "f32", "arithmetic: f32 (exact), fast (what a user gets), bf16, f16")
 	f.StringVar(&o.noFallback, "no-fallback", "", "operations, by comma, or all: fail if one ran on the fallback")
-	f.StringVar(&o.config, "config", "config.json", "name of the configuration in a model's folder")
+	f.StringVar(&o.config, "config", "config.json", "configuration to read in place of config.json wherever a folder has it")
 	f.StringVar(&o.real, "real", "", "folder of the real models, as ci/real-models.sh makes it")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -18,10 +18,11 @@ func runModel(s *session, name string) error {
 	if err != nil {
 		return err
 	}
-	if !exists(s.root, name, s.config) {
-		return fmt.Errorf("it has no %s", s.config)
+	config := s.config
+	if !exists(s.root, name, config) {
+		config = "config.json"
 	}
-	m, err := s.load(s.path(name), s.config)
+	m, err := s.load(s.path(name), config)
 	switch {
 	case v.MustName != nil && err == nil:
 		s.unload(m)
