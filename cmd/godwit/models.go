@@ -1,6 +1,6 @@
 package main
 
-// models: the names that -m knows on this machine.
+// models: the names that -m knows on this machine, and the history of the families.
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 )
 
 type modelsCmd struct {
+	Families bool `group:"output" help:"The history of language models instead, and which of them run here."`
 	jsonFlag
 }
 
@@ -25,8 +26,11 @@ type localModel struct {
 	Bytes  int64  `json:"bytes"`
 }
 
-// Run lists what Local knows.
+// Run lists what Local knows, or the history.
 func (c *modelsCmd) Run(_ context.Context, s *streams) error {
+	if c.Families {
+		return c.history(s)
+	}
 	names, err := godwit.Local()
 	if err != nil {
 		return err
@@ -50,6 +54,20 @@ func (c *modelsCmd) Run(_ context.Context, s *streams) error {
 			continue
 		}
 		fmt.Fprintf(s.out, "%-44s %-11s %8s\n", m.Name, m.Format, size(m.Bytes))
+	}
+	return nil
+}
+
+// history draws the tree, or prints a milestone a line.
+func (c *modelsCmd) history(s *streams) error {
+	if !c.JSON {
+		printFamilies(s.out, godwit.History(), s.out.style().columns)
+		return nil
+	}
+	for _, m := range godwit.History() {
+		if err := s.out.object(m); err != nil {
+			return err
+		}
 	}
 	return nil
 }
