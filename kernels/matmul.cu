@@ -74,32 +74,39 @@ template <typename T, int BM, int BN, int BK, int TM, int TN> struct Tile {
 
     static __device__ __forceinline__ void store(float *xs, float *ws, const Vector<float> *x, const Vector<T> *w) {
 #pragma unroll
-        for (int i = 0; i < ReadsX; i++)
+        for (int i = 0; i < ReadsX; i++) {
+            float *to = xs + slotX(colX(i), rowX(i)); // the slots of a vector lie rows apart
 #pragma unroll
             for (int j = 0; j < 4; j++)
-                xs[slotX(colX(i) + j, rowX(i))] = x[i].get(j);
+                to[j * BM] = x[i].get(j);
+        }
 #pragma unroll
-        for (int i = 0; i < ReadsW; i++)
+        for (int i = 0; i < ReadsW; i++) {
+            float *to = ws + slotW(colW(i), rowW(i));
 #pragma unroll
             for (int j = 0; j < N; j++)
-                ws[slotW(colW(i) + j, rowW(i))] = w[i].get(j);
+                to[j * BN] = w[i].get(j);
+        }
     }
 
     // multiply adds one step to the accumulators.
     static __device__ __forceinline__ void multiply(float (&acc)[TM][TN], const float *xs, const float *ws, int ty, int tx) {
 #pragma unroll 1
         for (int at = 0; at < BK; at += 8) {
+            // Vectors of W in f16 are as long as this piece, and so is the run of
+            // columns that are moved alike.
+            const float *x = xs + at * BM, *w = ws + at * BN;
+            const int moved = N == 8 ? 4 * tx ^ (at / 8 & 1) << 4 : 0;
 #pragma unroll
-            for (int k = at; k < at + 8; k++) {
+            for (int k = 0; k < 8; k++) {
+                const float *xk = x + slotX(k, 4 * ty), *wk = N == 8 ? w + k * BN + moved : w + slotW(k, 4 * tx);
                 float a[TM], b[TN];
 #pragma unroll
                 for (int i = 0; i < TM; i += 4)
-                    *reinterpret_cast<float4 *>(a + i) =
-                        *reinterpret_cast<const float4 *>(xs + slotX(k, 4 * ty) + i / 4 * (4 * BM / TM));
+                    *reinterpret_cast<float4 *>(a + i) = *reinterpret_cast<const float4 *>(xk + i * BM / TM);
 #pragma unroll
                 for (int j = 0; j < TN; j += 4)
-                    *reinterpret_cast<float4 *>(b + j) =
-                        *reinterpret_cast<const float4 *>(ws + slotW(k, 4 * tx) + j / 4 * (4 * BN / TN));
+                    *reinterpret_cast<float4 *>(b + j) = *reinterpret_cast<const float4 *>(wk + j * BN / TN);
 #pragma unroll
                 for (int i = 0; i < TM; i++)
 #pragma unroll
@@ -162,7 +169,7 @@ template <typename T, int BM, int BN, int BK, int TM, int TN> struct Tile {
                 for (int i = 0; i < TM; i++)
 #pragma unroll
                     for (int j = 0; j < TN; j += 4)
-                        *reinterpret_cast<float4 *>(stage + (i / 4 * 16 + ty % 4 * 4 + i % 4) * BN + j / 4 * (4 * BN / TN) + 4 * tx) =
+                        *reinterpret_cast<float4 *>(stage + (i / 4 * 16 + ty % 4 * 4 + i % 4) * BN + j * BN / TN + 4 * tx) =
                             make_float4(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]);
             }
             __syncthreads();

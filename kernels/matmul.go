@@ -4,6 +4,7 @@ package kernels
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/godwit-ml/godwit/runtime"
@@ -91,7 +92,7 @@ var matmulSmallF16 = matmulTile{entry: "matmul_32x64_f16", m: 32, n: 64, threads
 // FMAs bind, 6.2 / 1.8 / 1.8 ms on A100, H100, H200, of which it should reach
 // 90 %, less what uneven experts cost.
 var matmulPickLargeF32 = matmulTile{entry: "matmul_pick_128x128_f32", m: 128, n: 128, threads: 256, ctas: 2, shared: 16928, weight: runtime.F32, picked: true}.kernel(
-	byExpert(512, 256, 256, 4, runtime.F32), byExpert(1024, 14336, 4096, 8, runtime.F32))
+	byExpert(512, 256, 256, 4, runtime.F32), byExpert(1024, 4096, 2048, 8, runtime.F32))
 
 // matmulPickLargeF16 is matmulPickLargeF32 for W in F16: bytes 4·R/Fan·K +
 // 2·min(E, R)·N·K + 4·R·N, asked for ⌈N/128⌉·4·R·K + E·⌈R/E/128⌉·2·N·K + 4·R·N
@@ -99,7 +100,7 @@ var matmulPickLargeF32 = matmulTile{entry: "matmul_pick_128x128_f32", m: 128, n:
 // 6.2 / 1.8 / 1.8 ms for the Mixtral product above on A100, H100, H200, of which
 // one CTA an SM reaches about 80 %.
 var matmulPickLargeF16 = matmulTile{entry: "matmul_pick_128x128_f16", m: 128, n: 128, threads: 256, ctas: 1, shared: 33312, weight: runtime.F16, picked: true}.kernel(
-	byExpert(512, 256, 256, 4, runtime.F16), byExpert(1024, 14336, 4096, 8, runtime.F16))
+	byExpert(512, 256, 256, 4, runtime.F16), byExpert(1024, 4096, 2048, 8, runtime.F16))
 
 // matmulPickSmallF32 is matmulPickLargeF32 in tiles of 32 × 64, for experts and
 // adapters with few rows. Bytes 4·(R/Fan·K + min(E, R)·N·K + R·N), asked for
@@ -112,7 +113,7 @@ var matmulPickLargeF16 = matmulTile{entry: "matmul_pick_128x128_f16", m: 128, n:
 // expert's eight, four times the FMAs: still less than the bytes on A100 (1.5 ms
 // of FMAs at peak are close), so 60 % of bandwidth is what to expect.
 var matmulPickSmallF32 = matmulTile{entry: "matmul_pick_32x64_f32", m: 32, n: 64, threads: 128, ctas: 4, shared: 12432, weight: runtime.F32, picked: true, larger: 128}.kernel(
-	byExpert(128, 256, 256, 4, runtime.F32), byExpert(64, 14336, 4096, 8, runtime.F32))
+	byExpert(128, 256, 256, 4, runtime.F32), byExpert(64, 4096, 2048, 8, runtime.F32))
 
 // matmulPickSmallF16 is matmulPickSmallF32 for W in F16: bytes 4·R/Fan·K +
 // 2·min(E, R)·N·K + 4·R·N, asked for ⌈N/64⌉·4·R·K + E·⌈R/E/32⌉·2·N·K + 4·R·N and
@@ -120,7 +121,7 @@ var matmulPickSmallF32 = matmulTile{entry: "matmul_pick_32x64_f32", m: 32, n: 64
 // rows above 0.94 GB: 0.60 / 0.28 / 0.20 ms on A100, H100, H200 by bandwidth,
 // but 1.5 / 0.45 / 0.45 ms for the FMAs of tiles a quarter full, which bind.
 var matmulPickSmallF16 = matmulTile{entry: "matmul_pick_32x64_f16", m: 32, n: 64, threads: 128, ctas: 4, shared: 12432, weight: runtime.F16, picked: true, larger: 128}.kernel(
-	byExpert(128, 256, 256, 4, runtime.F16), byExpert(64, 14336, 4096, 8, runtime.F16))
+	byExpert(128, 256, 256, 4, runtime.F16), byExpert(64, 4096, 2048, 8, runtime.F16))
 
 // matmulTile is an entry point of matmul.cu.
 type matmulTile struct {
@@ -345,9 +346,28 @@ func byExpert(rows, n, k, experts int, weight runtime.DType) Shape {
 	}}
 }
 
+// weights is a weight of values between -1 and 1.
 func weights(m *Maker, weight runtime.DType, rows, cols int) runtime.Tensor {
 	if weight == runtime.F32 {
 		return m.F32(rows, cols)
 	}
-	return m.Zeros(weight, rows, cols)
+	t := m.Zeros(weight, rows, cols)
+	if m.Err != nil || m.Device == nil {
+		return t
+	}
+	row, state := make([]byte, t.RowBytes()), uint32(1)
+	for i := range rows {
+		for j := 0; j < len(row); j += 2 {
+			state = state*1664525 + 1013904223 // Numerical Recipes
+			// A sign, an exponent of 2^-8 to 2^-1, ten bits of mantissa.
+			binary.LittleEndian.PutUint16(row[j:], uint16(state>>16&0x9fff)+7<<10)
+		}
+		if m.Err = m.Device.Upload(t.RowRange(i, i+1), row); m.Err != nil {
+			break
+		}
+		if m.Err = m.Device.Sync(); m.Err != nil {
+			break
+		}
+	}
+	return t
 }
