@@ -83,7 +83,7 @@ func TestConfigErrors(t *testing.T) {
 		{"llama", "rms_norm_eps", -1, "rms_norm_eps", false},
 		{"llama", "head_dim", 11, "rope_parameters: rope: theta 10000 and 11 rotated features", false},
 		{"llama", "rope_parameters.rope_theta", -1, "rope_parameters", false},
-		{"llama", "rope_parameters.rope_type", "dynamic", `rope_parameters.rope_type "dynamic" is not supported; supported: default, linear, llama3, yarn`, true},
+		{"llama", "rope_parameters.rope_type", "axial", `rope_parameters.rope_type "axial" is not supported; supported: default, linear, dynamic, llama3, yarn, longrope`, true},
 		{"llama", "rope_parameters.partial_rotary_factor", 0.5, "rope_parameters.partial_rotary_factor", true},
 		{"llama", "rope_parameters", yarn, "rope_parameters: rope: yarn", false},
 		{"llama-linear", "rope_parameters.factor", absent, "rope_parameters: rope: scaling \"linear\" with factor 0", false},
@@ -239,8 +239,12 @@ func TestInfo(t *testing.T) {
 	if in, err = describe(t, "bert-seqcls", "problem_type", "single_label_classification"); err != nil || in.MultiLabel {
 		t.Errorf("single-label: %+v (%v)", in, err)
 	}
-	if in, err = describe(t, "bert-seqcls", "id2label", absent); err != nil || len(in.Labels) != 2 {
-		t.Errorf("labels that are not written: %q (%v)", in.Labels, err)
+	if in, err = describe(t, "bert-seqcls", "problem_type", "regression"); err != nil || in.MultiLabel || !in.Regression {
+		t.Errorf("regression: %+v (%v)", in, err)
+	}
+	// Labels that are not written are two, unless num_labels says otherwise.
+	if _, err = describe(t, "bert-seqcls", "id2label", absent); err == nil || !strings.Contains(err.Error(), "has 2 labels, but classifier.weight has 3 rows") {
+		t.Errorf("two labels for three rows: %v", err)
 	}
 }
 

@@ -36,6 +36,9 @@ func (d *decoder) embed(st *nn.Step, ids runtime.Tensor) runtime.Tensor {
 // Forward implements Model.
 func (d *decoder) Forward(s *runtime.Stream, b *Batch, c *Cache) runtime.Tensor {
 	st, ids, _ := b.upload(s, c)
+	if d.about.RopeLimit > 0 {
+		b.rotate(st, d.about.RopeLimit)
+	}
 	return runBlocks(st, d.blocks, d.embed(st, ids), d.norm)
 }
 
