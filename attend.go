@@ -31,7 +31,7 @@ func (m *Model) planCapture(c Capture, tokens int, rows bool) (*capturePlan, err
 	if err = m.planLayers(p, c.Layers); err != nil {
 		return nil, err
 	}
-	if p.capture.Heads, err = indexes("Capture.Heads", c.Heads, m.info.Heads); err != nil {
+	if err = m.planHeads(p, c.Heads); err != nil {
 		return nil, err
 	}
 	p.capture.Prompt, p.capture.Hidden = !rows, c.Hidden
@@ -56,23 +56,41 @@ func (m *Model) planLayers(p *capturePlan, list []int) (err error) {
 	if _, err := indexes("Capture.Layers", list, m.info.Layers); err != nil {
 		return err
 	}
-	within := func(n int) []int {
-		if list == nil {
-			return nil
-		}
-		here := []int{} // not nil, which is all
-		for _, i := range list {
-			if i >= -n && i < n {
-				here = append(here, i)
-			}
-		}
-		return here
-	}
-	if p.capture.Layers, err = indexes("Capture.Layers", within(m.in.Layers), m.in.Layers); err != nil {
+	if p.capture.Layers, err = indexes("Capture.Layers", within(list, m.in.Layers), m.in.Layers); err != nil {
 		return err
 	}
-	p.capture.Source, err = indexes("Capture.Layers", within(m.in.EncoderLayers), m.in.EncoderLayers)
+	p.capture.Source, err = indexes("Capture.Layers", within(list, m.in.EncoderLayers), m.in.EncoderLayers)
 	return err
+}
+
+// planHeads resolves heads, for each stack where stacks have unequally many.
+func (m *Model) planHeads(p *capturePlan, list []int) (err error) {
+	if m.in.EncoderHeads == 0 {
+		p.capture.Heads, err = indexes("Capture.Heads", list, m.in.Heads)
+		return err
+	}
+	if _, err := indexes("Capture.Heads", list, m.info.Heads); err != nil {
+		return err
+	}
+	if p.capture.Heads, err = indexes("Capture.Heads", within(list, m.in.Heads), m.in.Heads); err != nil {
+		return err
+	}
+	p.capture.Others, err = indexes("Capture.Heads", within(list, m.in.EncoderHeads), m.in.EncoderHeads)
+	return err
+}
+
+// within is what of a list of indexes lies within n; all of nil, which is all.
+func within(list []int, n int) []int {
+	if list == nil {
+		return nil
+	}
+	here := []int{} // not nil, which is all
+	for _, i := range list {
+		if i >= -n && i < n {
+			here = append(here, i)
+		}
+	}
+	return here
 }
 
 // indexes resolves a list of layers or heads: nil is all, negative counts from
@@ -153,7 +171,8 @@ func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.
 	err := m.engine.Do(ctx, func(s *runtime.Stream) error {
 		usage.Queued = time.Since(start)
 		var b model.Batch
-		if err := b.AddEncoder(e.IDs, e.TypeIDs, nil); err != nil {
+		in := m.input(e)
+		if err := b.AddEncoder(in.ids, in.types, nil); err != nil {
 			return err
 		}
 		if err := b.Check(m.in, nil); err != nil {
@@ -166,7 +185,7 @@ func (m *Model) attendEncoder(ctx context.Context, p *capturePlan, e *tokenizer.
 	if err != nil {
 		return nil, err
 	}
-	return &Attention{Encoder: p.selfMap(p.capture.Layers, rec.Prompt, pieces), EncoderHidden: rec.Prompt.Hidden}, nil
+	return &Attention{Encoder: selfMap(p.capture.Layers, p.capture.Heads, rec.Prompt, pieces), EncoderHidden: rec.Prompt.Hidden}, nil
 }
 
 // attendDecoder reads what a request gives a decoder and writes nothing.
@@ -218,19 +237,23 @@ func (m *Model) attendBoth(ctx context.Context, p *capturePlan, source []int32, 
 }
 
 // selfMap is the attention of tokens to themselves; nil if none was recorded.
-func (p *capturePlan) selfMap(layers []int, rows *engine.Rows, pieces []Piece) *AttentionMap {
+func selfMap(layers, heads []int, rows *engine.Rows, pieces []Piece) *AttentionMap {
 	if len(rows.Weights) == 0 {
 		return nil
 	}
-	return &AttentionMap{Layers: layers, Heads: p.capture.Heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
+	return &AttentionMap{Layers: layers, Heads: heads, Queries: pieces, Keys: pieces, Weights: rows.Weights}
 }
 
 // attention makes a result of what a run recorded of what was read: by the
 // encoder, if there is one, and by the decoder.
 func (m *Model) attention(p *capturePlan, run *engine.Run, source, read []Piece) *Attention {
-	a := &Attention{Decoder: p.selfMap(p.capture.Layers, run.Prompt, read), DecoderHidden: run.Prompt.Hidden}
+	a := &Attention{Decoder: selfMap(p.capture.Layers, p.capture.Heads, run.Prompt, read), DecoderHidden: run.Prompt.Hidden}
 	if run.Source != nil {
-		a.Encoder, a.EncoderHidden = p.selfMap(p.capture.Source, run.Source, source), run.Source.Hidden
+		heads := p.capture.Heads
+		if p.capture.Others != nil {
+			heads = p.capture.Others
+		}
+		a.Encoder, a.EncoderHidden = selfMap(p.capture.Source, heads, run.Source, source), run.Source.Hidden
 	}
 	if len(run.Prompt.Cross) > 0 {
 		a.Cross = &AttentionMap{Layers: p.capture.Layers, Heads: p.capture.Heads, Queries: read, Keys: source, Weights: run.Prompt.Cross}

@@ -57,9 +57,18 @@ func (m *Model) encodeTexts(texts, pairs []string, limit int, truncate bool) (in
 			return nil, nil, 0, &ParamError{fmt.Sprintf("Texts[%d]", i), `""`, "has no tokens"}
 		}
 		tokens += len(e.IDs)
-		ins = append(ins, input{e.IDs, e.TypeIDs})
+		ins = append(ins, m.input(e))
 	}
 	return ins, cut, tokens, nil
+}
+
+// input is an encoding as the model reads it. Tokenizers tell segments apart also
+// for models that do not, such as DistilBERT.
+func (m *Model) input(e *tokenizer.Encoding) input {
+	if m.in.Types < 2 {
+		return input{ids: e.IDs}
+	}
+	return input{e.IDs, e.TypeIDs}
 }
 
 // encodePasses runs inputs through the model, a pass at a time, and hands the
@@ -196,8 +205,8 @@ func (m *Model) Classify(ctx context.Context, req ClassifyRequest) (*ClassifyRes
 		return nil, err
 	}
 	r.Truncated, r.Usage.PromptTokens = cut, tokens
-	err = m.encodePasses(ctx, ins, &r.Usage, func(s *runtime.Stream, b *model.Batch, from, to int, hidden runtime.Tensor) error {
-		logits := m.inner.(model.Encoder).Head(s, model.HeadSequence, model.Rows(s, hidden, b.QStarts[:to-from]))
+	err = m.encodePasses(ctx, ins, &r.Usage, func(s *runtime.Stream, b *model.Batch, _, _ int, hidden runtime.Tensor) error {
+		logits := m.inner.(model.Encoder).Head(s, model.HeadSequence, model.Summaries(s, m.in, b, hidden))
 		rows, err := fetchRows(s, logits)
 		if err != nil {
 			return err
@@ -235,7 +244,7 @@ func (m *Model) rank(logits []float32, top int, raw bool) []Label {
 		scores[i] = float64(v)
 	}
 	switch {
-	case raw:
+	case raw, m.in.Regression:
 	case m.in.MultiLabel || len(logits) == 1:
 		for i, v := range scores {
 			scores[i] = 1 / (1 + math.Exp(-v))
@@ -306,7 +315,7 @@ func (m *Model) FillMask(ctx context.Context, req FillMaskRequest) (*FillMaskRes
 		return nil, &ParamError{"Text", fmt.Sprintf("%q", shorten(req.Text, 40)), fmt.Sprintf("has no mask: write %s where a word is missing", anyMask)}
 	}
 	r := &FillMaskResult{Usage: Usage{PromptTokens: len(e.IDs)}}
-	err = m.encodePasses(ctx, []input{{e.IDs, e.TypeIDs}}, &r.Usage, func(s *runtime.Stream, _ *model.Batch, _, _ int, hidden runtime.Tensor) error {
+	err = m.encodePasses(ctx, []input{m.input(e)}, &r.Usage, func(s *runtime.Stream, _ *model.Batch, _, _ int, hidden runtime.Tensor) error {
 		logits, err := fetchRows(s, m.inner.Logits(s, model.Rows(s, hidden, rows)))
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ type Capture struct {
 	Layers []int // ascending, each in [0, layers); the caller resolves "all"
 	Source []int // of encoder-decoders: layers of the encoder
 	Heads  []int // of the distributions
+	Others []int // of encoder-decoders: heads of the encoder, if those differ; nil: Heads
 	Prompt bool  // all rows of the prompt, not only those that chose tokens
 	Hidden bool  // hidden states of the prompt
 }
@@ -32,12 +33,19 @@ type Rows struct {
 func (c *Capture) encoder() *Capture {
 	e := *c
 	e.Layers = c.Source
+	if c.Others != nil {
+		e.Heads = c.Others
+	}
 	return &e
 }
 
 // Bytes is the size of what a capture of so many tokens holds.
 func (c *Capture) Bytes(in model.Info, tokens int) int64 {
-	n := int64(tokens) * int64(len(c.Layers)+len(c.Source)) * int64(len(c.Heads))
+	n := int64(len(c.Layers)) * int64(len(c.Heads))
+	if len(c.Source) > 0 {
+		n += int64(len(c.Source)) * int64(len(c.encoder().Heads))
+	}
+	n *= int64(tokens)
 	if c.Prompt {
 		n *= int64(tokens)
 	}

@@ -80,6 +80,9 @@ var families = []family{
 	{name: "xlm-roberta", types: []string{"xlm-roberta"}, json: xlmRobertaJSON},
 	{name: "distilbert", types: []string{"distilbert"}, json: distilbertJSON},
 	{name: "electra", types: []string{"electra"}, json: electraJSON},
+	{name: "deberta-v2", types: []string{"deberta-v2"}, json: debertaJSON},
+	{name: "modernbert", types: []string{"modernbert"}, json: modernbertJSON},
+	{name: "bart", types: []string{"bart"}, json: bartJSON},
 	{name: "t5", types: []string{"t5", "mt5"}, json: t5JSON},
 }
 

@@ -26,7 +26,7 @@ type Head string
 const (
 	HeadPooler   Head = "pooler"   // first token of each sequence → [n, D]
 	HeadNext     Head = "next"     // first token → [n, 2]: is next sentence, is not
-	HeadSequence Head = "sequence" // first token → [n, labels]
+	HeadSequence Head = "sequence" // a summary of each sequence → [n, labels]
 	HeadToken    Head = "token"    // every token → [n, labels]
 	HeadSpan     Head = "span"     // every token → [n, 2]: start, end of an answer
 )
@@ -77,9 +77,11 @@ type Info struct {
 	Types         int      // token types; 0: none
 	LM            bool     // has a vocabulary head: causal or masked
 	HeadList      []Head   // other heads
+	Summary       Pooling  // what HeadSequence reads of a sequence; "": its first token
 	Labels        []string // of HeadSequence or HeadToken
 	Start         int32    // of encoder-decoders: the token a decoder begins with
 	EncoderLayers int      // of encoder-decoders; Layers are the decoder's
+	EncoderHeads  int      // of encoder-decoders whose stacks differ in it; 0: Heads
 	MultiLabel    bool     // labels do not exclude one another: sigmoid, not softmax
 	Regression    bool     // a label's score is a number of its own, no probability
 }

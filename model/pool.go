@@ -39,6 +39,15 @@ func Pool(s *runtime.Stream, b *Batch, hidden runtime.Tensor, how Pooling, norma
 	return out
 }
 
+// Summaries are the rows [N, D] that HeadSequence reads of a batch with the hidden
+// states [T, D].
+func Summaries(s *runtime.Stream, in Info, b *Batch, hidden runtime.Tensor) runtime.Tensor {
+	if in.Summary == PoolMean {
+		return mean(s, b, hidden)
+	}
+	return Rows(s, hidden, b.QStarts[:len(b.KLens)])
+}
+
 // mean averages with the attention operation: a query of zeros weighs all keys
 // of its sequence alike, and they are the values too.
 func mean(s *runtime.Stream, b *Batch, hidden runtime.Tensor) runtime.Tensor {

@@ -182,7 +182,7 @@ func (r *run) heads(hidden runtime.Tensor) error {
 	case "pretrain":
 		r.out["nsp_logits"] = download(s, enc.Head(s, model.HeadNext, firsts))
 	case "seqcls":
-		r.out["logits"] = download(s, enc.Head(s, model.HeadSequence, firsts))
+		r.out["logits"] = download(s, enc.Head(s, model.HeadSequence, model.Summaries(s, enc.Info(), &r.batch, hidden)))
 	case "tokcls":
 		r.tokens("logits", enc.Head(s, model.HeadToken, hidden))
 	case "qa":
