@@ -1,0 +1,275 @@
+package ptx
+
+// The instructions that inner loops are made of, a row at a time. All others
+// go lane by lane through functions of 64-bit values.
+
+import "math/bits"
+
+type (
+	fn1 = func(a uint64) uint64
+	fn2 = func(a, b uint64) uint64
+	fn3 = func(a, b, c uint64) uint64
+)
+
+// scatter writes the lanes m of r.
+func scatter(w *warp, d col, m uint32, r *row64) {
+	if d.wide {
+		to := &w.r64[d.idx]
+		for mm := m; mm != 0; mm &= mm - 1 {
+			i := bits.TrailingZeros32(mm) & 31
+			to[i] = r[i]
+		}
+		return
+	}
+	to := &w.r32[d.idx]
+	for mm := m; mm != 0; mm &= mm - 1 {
+		i := bits.TrailingZeros32(mm) & 31
+		to[i] = uint32(r[i])
+	}
+}
+
+func lanes1(d, a col, f fn1) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		A := w.load(a, 0)
+		for mm := m; mm != 0; mm &= mm - 1 {
+			i := bits.TrailingZeros32(mm) & 31
+			w.tmp6[i] = f(A[i])
+		}
+		scatter(w, d, m, &w.tmp6)
+	}
+}
+
+func lanes2(d, a, b col, f fn2) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		A, B := w.load(a, 0), w.load(b, 1)
+		for mm := m; mm != 0; mm &= mm - 1 {
+			i := bits.TrailingZeros32(mm) & 31
+			w.tmp6[i] = f(A[i], B[i])
+		}
+		scatter(w, d, m, &w.tmp6)
+	}
+}
+
+func lanes3(d, a, b, c col, f fn3) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		A, B, C := w.load(a, 0), w.load(b, 1), w.load(c, 2)
+		for mm := m; mm != 0; mm &= mm - 1 {
+			i := bits.TrailingZeros32(mm) & 31
+			w.tmp6[i] = f(A[i], B[i], C[i])
+		}
+		scatter(w, d, m, &w.tmp6)
+	}
+}
+
+// blend copies the lanes m of w.tmp to d.
+func blend(d, from *row32, m uint32) {
+	for mm := m; mm != 0; mm &= mm - 1 {
+		i := bits.TrailingZeros32(mm) & 31
+		d[i] = from[i]
+	}
+}
+
+func blend64(d, from *row64, m uint32) {
+	for mm := m; mm != 0; mm &= mm - 1 {
+		i := bits.TrailingZeros32(mm) & 31
+		d[i] = from[i]
+	}
+}
+
+func rows1(d, a col, f func(d, a *row32)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r32[d.idx], w.c32(a.idx))
+			return
+		}
+		f(&w.tmp, w.c32(a.idx))
+		blend(&w.r32[d.idx], &w.tmp, m)
+	}
+}
+
+func rows2(d, a, b col, f func(d, a, b *row32)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r32[d.idx], w.c32(a.idx), w.c32(b.idx))
+			return
+		}
+		f(&w.tmp, w.c32(a.idx), w.c32(b.idx))
+		blend(&w.r32[d.idx], &w.tmp, m)
+	}
+}
+
+func rows3(d, a, b, c col, f func(d, a, b, c *row32)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r32[d.idx], w.c32(a.idx), w.c32(b.idx), w.c32(c.idx))
+			return
+		}
+		f(&w.tmp, w.c32(a.idx), w.c32(b.idx), w.c32(c.idx))
+		blend(&w.r32[d.idx], &w.tmp, m)
+	}
+}
+
+func wide1(d, a col, f func(d, a *row64)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r64[d.idx], w.c64(a.idx))
+			return
+		}
+		f(&w.tmp6, w.c64(a.idx))
+		blend64(&w.r64[d.idx], &w.tmp6, m)
+	}
+}
+
+func wide2(d, a, b col, f func(d, a, b *row64)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r64[d.idx], w.c64(a.idx), w.c64(b.idx))
+			return
+		}
+		f(&w.tmp6, w.c64(a.idx), w.c64(b.idx))
+		blend64(&w.r64[d.idx], &w.tmp6, m)
+	}
+}
+
+// fmaRow is float32 a·b + c rounded once. The product is exact in float64; the
+// sum is rounded there first, which only matters where it lands on a tie of
+// float32 or among its subnormals: those go the exact way.
+func fmaRow(d, a, b, c *row32) {
+	const (
+		normal = 897 << 53 // 2^-126 without its sign bit
+		span   = 0x7ff<<53 - normal
+	)
+	for i := range d {
+		s := float64(f32(a[i]))*float64(f32(b[i])) + float64(f32(c[i]))
+		x := b64(s)
+		if x&0x1fffffff == 0x10000000 || x<<1-normal >= span {
+			d[i] = fmaExact(a[i], b[i], c[i])
+			continue
+		}
+		d[i] = b32(float32(s))
+	}
+}
+
+//go:noinline
+func fmaExact(a, b, c uint32) uint32 {
+	r := fma32(f32(a), f32(b), f32(c), roundNearest)
+	if r != r {
+		return nanF32
+	}
+	return b32(r)
+}
+
+func canon(f float32) uint32 {
+	if f != f {
+		return nanF32
+	}
+	return b32(f)
+}
+
+func addF32(d, a, b *row32) {
+	for i := range d {
+		d[i] = canon(f32(a[i]) + f32(b[i]))
+	}
+}
+
+func subF32(d, a, b *row32) {
+	for i := range d {
+		d[i] = canon(f32(a[i]) - f32(b[i]))
+	}
+}
+
+func mulF32(d, a, b *row32) {
+	for i := range d {
+		d[i] = canon(f32(a[i]) * f32(b[i]))
+	}
+}
+
+// maxF32 is max.f32: a NaN loses against a number, and -0 is below +0.
+func maxF32(d, a, b *row32) {
+	for i := range d {
+		x, y := f32(a[i]), f32(b[i])
+		switch {
+		case x > y:
+			d[i] = a[i]
+		case y > x:
+			d[i] = b[i]
+		default:
+			d[i] = uint32(pick32(uint64(a[i]), uint64(b[i]), false, false))
+		}
+	}
+}
+
+func add32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] + b[i]
+	}
+}
+
+func sub32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] - b[i]
+	}
+}
+
+func mul32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] * b[i]
+	}
+}
+
+func and32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] & b[i]
+	}
+}
+
+func or32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] | b[i]
+	}
+}
+
+func xor32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] ^ b[i]
+	}
+}
+
+func shl32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] << b[i]
+	}
+}
+
+func shr32(d, a, b *row32) {
+	for i := range d {
+		d[i] = a[i] >> b[i]
+	}
+}
+
+func sra32(d, a, b *row32) {
+	for i := range d {
+		d[i] = uint32(int32(a[i]) >> b[i])
+	}
+}
+
+func mad32(d, a, b, c *row32) {
+	for i := range d {
+		d[i] = a[i]*b[i] + c[i]
+	}
+}
+
+func mov32(d, a *row32) { *d = *a }
+func mov64(d, a *row64) { *d = *a }
+
+func add64(d, a, b *row64) {
+	for i := range d {
+		d[i] = a[i] + b[i]
+	}
+}
+
+func sub64row(d, a, b *row64) {
+	for i := range d {
+		d[i] = a[i] - b[i]
+	}
+}
