@@ -13,8 +13,10 @@ CHECKPOINTS = ("gpt2", "gpt2-scale", "llama", "llama-linear", "llama-rope3", "ll
                "bert-pretrain", "bert-qa", "bert-seqcls", "bert-tokcls", "t5", "t5-v11", "mt5")
 LEAN = ("roberta-mlm", "roberta-pad", "roberta-seqcls", "xlm-roberta-mlm", "distilbert-mlm", "electra-mlm",
         "deberta-v2-mlm", "modernbert-mlm", "bart",
+        "gpt-neo", "opt-postln", "gptj", "codegen", "gpt-bigcode-mha", "starcoder2", "bloomberg", "palm-interleaved",
+        "falcon-new", "falcon-alibi12", "gpt-neox", "phi",
         "mistral", "mixtral", "qwen2", "qwen3", "qwen3-moe", "qwen3-moe-raw", "gemma", "gemma2", "gemma3", "phi3", "phi3-longrope")
-LARGE = ("p70.logits", "batch.logits")  # of LEAN checkpoints: left out, their last_hidden stays
+LARGE = ("p70.logits", "p300.logits", "batch.logits")  # of LEAN checkpoints: left out, their last_hidden stays
 FILES = ("config.json", "config.v4.json", "model.safetensors", "generation_config.json", "tokenizer.json",
          "tokenizer.model", "spiece.model", "tokenizer_config.json", "golden.json", "e2e.json")
 GGUF = ("llama-Q4_0.gguf", "gpt2-Q8_0.gguf")
