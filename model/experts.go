@@ -21,10 +21,17 @@ func (k *checker) checkExperts(n, top, layers int) {
 	}
 }
 
-// readExperts binds the matrices of n experts: experts.E.gate, up and down of a
-// scope, whose names differ by family. Some GGUF files have them stacked.
+// readExperts binds the matrices of n experts below a scope: experts.E.gate, up
+// and down, whose names differ by family, or those of all experts in one, which
+// GGUF files and newer checkpoints have.
 func readExperts(sc *weights.Scope, gate, up, down string, n, hidden, inner int) nn.Experts {
-	if at := sc.Sub("experts"); at.Has(gate + ".weight") {
+	at := sc.Sub("experts")
+	switch {
+	case at.Has("gate_up_proj"):
+		return nn.Experts{Gated: at.Tensor("gate_up_proj", n*2*inner, hidden), Down: at.Tensor("down_proj", n*hidden, inner)}
+	case at.Has("gate_up.weight"):
+		return nn.Experts{Gated: at.Tensor("gate_up.weight", n*2*inner, hidden), Down: at.Tensor(down+".weight", n*hidden, inner)}
+	case at.Has(gate + ".weight"):
 		return nn.Experts{
 			Gate: at.Tensor(gate+".weight", n*inner, hidden),
 			Up:   at.Tensor(up+".weight", n*inner, hidden),

@@ -83,6 +83,18 @@ func (m *meta) text(name, def string) string {
 	return s
 }
 
+func (m *meta) flag(name string, def bool) bool {
+	v, ok := m.src.GGUF[m.key(name)]
+	if !ok {
+		return def
+	}
+	b, ok := v.(bool)
+	if !ok {
+		m.fail(m.key(name), fmt.Sprintf("is a %T, want true or false", v))
+	}
+	return b
+}
+
 // refuse refuses a key that would change the graph, unless it is absent or 0.
 func (m *meta) refuse(names ...string) {
 	for _, n := range names {

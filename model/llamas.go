@@ -104,15 +104,21 @@ func (c *llamaFields) decoder(s *runtime.Stream, ck *weights.Checkpoint, about I
 	return m, nil
 }
 
-// attention binds q_proj, k_proj, v_proj and o_proj of a scope: causal, over all
-// keys, scaled by 1/√head_dim.
+// attention binds q_proj, k_proj and v_proj, or qkv_proj, and o_proj of a scope:
+// causal, over all keys, scaled by 1/√head_dim.
 func (c *llamaFields) attention(s *runtime.Stream, at *weights.Scope, qkvBias, outBias bool, r *nn.Rotary) nn.Attention {
 	nq, nk := c.Heads*c.headDim, c.kvHeads*c.headDim
-	return nn.Attention{
-		QKV: nn.LoadLinear(s,
+	var qkv []nn.Dense
+	if at.Has("qkv_proj.weight") {
+		qkv = []nn.Dense{nn.ReadDense(at.Sub("qkv_proj"), c.Hidden, nq+2*nk, qkvBias)}
+	} else {
+		qkv = []nn.Dense{
 			nn.ReadDense(at.Sub("q_proj"), c.Hidden, nq, qkvBias),
 			nn.ReadDense(at.Sub("k_proj"), c.Hidden, nk, qkvBias),
-			nn.ReadDense(at.Sub("v_proj"), c.Hidden, nk, qkvBias)),
+			nn.ReadDense(at.Sub("v_proj"), c.Hidden, nk, qkvBias)}
+	}
+	return nn.Attention{
+		QKV:   nn.LoadLinear(s, qkv...),
 		Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("o_proj"), nq, c.Hidden, outBias)),
 		Heads: c.Heads, KVHeads: c.kvHeads, HeadDim: c.headDim,
 		Scale: float32(1 / math.Sqrt(float64(c.headDim))), Left: runtime.Unlimited, Rotary: r,

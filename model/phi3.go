@@ -5,8 +5,6 @@ package model
 // than those it was first trained on (LongRoPE).
 
 import (
-	"math"
-
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
@@ -57,15 +55,10 @@ func (c *phi3Config) rotate(k *checker) {
 func (c *phi3Config) info() Info { return c.about("phi3") }
 
 func (c *phi3Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	nq, nk := c.Heads*c.headDim, c.kvHeads*c.headDim
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {
-		at, mlp := l.Sub("self_attn"), l.Sub("mlp")
-		attn := nn.Attention{
-			QKV:   nn.LoadLinear(s, nn.ReadDense(at.Sub("qkv_proj"), c.Hidden, nq+2*nk, false)),
-			Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("o_proj"), nq, c.Hidden, false)),
-			Heads: c.Heads, KVHeads: c.kvHeads, HeadDim: c.headDim,
-			Scale: float32(1 / math.Sqrt(float64(c.headDim))), Left: c.left[layer], Rotary: r,
-		}
+		attn := c.attention(s, l.Sub("self_attn"), false, false, r)
+		attn.Left = c.left[layer]
+		mlp := l.Sub("mlp")
 		return c.block(s, l, attn, new(nn.LoadFusedMLP(s,
 			nn.ReadDense(mlp.Sub("gate_up_proj"), c.Hidden, 2*c.Inner, false),
 			nn.ReadDense(mlp.Sub("down_proj"), c.Inner, c.Hidden, false), c.act)))

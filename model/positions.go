@@ -137,6 +137,10 @@ func (m *meta) rope(headDim, context int) nn.Rope {
 	case "yarn":
 		r.Original = m.integer("rope.scaling.original_context_length", context)
 		r.BetaFast, r.BetaSlow = m.number("rope.scaling.yarn_beta_fast", 0), m.number("rope.scaling.yarn_beta_slow", 0)
+		r.AttentionFactor = m.number("rope.scaling.yarn_attn_factor", 0) // attention_factor, as the converter copies it
+		if v := m.number("rope.scaling.yarn_ext_factor", 1); v != 1 && v != -1 && m.err == nil {
+			m.err = &UnsupportedError{File: m.src.File, What: fmt.Sprintf("%s %v", m.key("rope.scaling.yarn_ext_factor"), v)}
+		}
 	default:
 		if m.err == nil {
 			m.err = &UnsupportedError{m.src.File, fmt.Sprintf("%s %q", m.key("rope.scaling.type"), r.Scaling), []string{"none", "linear", "yarn"}}
@@ -152,5 +156,21 @@ func (m *meta) rope(headDim, context int) nn.Rope {
 	if r.Scaling == "yarn" {
 		r.AttentionFactor = factor * m.number("rope.scaling.attn_factor", 1)
 	}
+	return r
+}
+
+// longrope is the rotary positions of a head whose two sets of divisors are tensors
+// of the file, read when it is loaded.
+func (m *meta) longrope(headDim, context int) nn.Rope {
+	r := nn.Rope{Scaling: "longrope", Theta: m.number("rope.freq_base", 10000), Dim: m.integer("rope.dimension_count", headDim),
+		Original: m.integer("rope.scaling.original_context_length", context), AttentionFactor: m.number("rope.scaling.attn_factor", 0)}
+	if r.Dim > headDim || r.Dim%2 != 0 || r.Dim == 0 {
+		m.fail(m.key("rope.dimension_count"), fmt.Sprintf("is %d of a head of %d", r.Dim, headDim))
+	}
+	if r.Original < 2 {
+		m.fail(m.key("rope.scaling.original_context_length"), fmt.Sprintf("is %d, want 2 or more", r.Original))
+		return r
+	}
+	r.Factor = float64(context) / float64(r.Original)
 	return r
 }

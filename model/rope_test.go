@@ -5,6 +5,7 @@ package model_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/godwit-ml/godwit/ci/golden"
@@ -117,6 +118,8 @@ func TestGGUFRopeFields(t *testing.T) {
 		{keys{"rope.scaling.type": "yarn", "rope.scaling.factor": float32(4), "rope.scaling.original_context_length": uint32(32),
 			"rope.scaling.yarn_beta_fast": float32(8), "rope.scaling.yarn_beta_slow": float32(2)},
 			with(yarn, func(r *nn.Rope) { r.BetaFast, r.BetaSlow = 8, 2 })},
+		{keys{"rope.scaling.type": "yarn", "rope.scaling.factor": float32(4), "rope.scaling.original_context_length": uint32(32), "rope.scaling.yarn_attn_factor": float32(1.25)},
+			with(yarn, func(r *nn.Rope) { r.AttentionFactor = 1.25 })},
 	} {
 		want := row.want
 		if want.Theta == 0 {
@@ -134,6 +137,10 @@ func TestGGUFRopeFields(t *testing.T) {
 		if !slices.Equal(got, cos.F32s()) || !op.Interleaved || op.HeadDim != 16 {
 			t.Errorf("%v: the tables are not those of %+v, or pairs are no neighbours (%v)", row.keys, want, op.Interleaved)
 		}
+	}
+	file := writeGGUF(t, ggufMeta("llama", c, keys{"rope.scaling.type": "yarn", "rope.scaling.factor": float32(4), "rope.scaling.yarn_ext_factor": float32(0.5)}), c.tensors)
+	if _, err := golden.Load(file, golden.Options{Device: &devicetest.Null{}}); err == nil || !strings.Contains(err.Error(), "llama.rope.scaling.yarn_ext_factor 0.5 is not supported") {
+		t.Errorf("an extrapolation factor: %v", err)
 	}
 	// llama.cpp multiplies what YaRN gives with attn_factor.
 	scaled := keys{"rope.scaling.type": "yarn", "rope.scaling.factor": float32(4), "rope.scaling.attn_factor": float32(2)}
