@@ -29,7 +29,8 @@
 //
 // # Other devices
 //
-// Null only records: it shows what a model asks for, and that a step allocates
+// Exact runs operations through the oracles: what a model gives on it is what
+// its operations mean, in float64. Null only records: it shows what a model asks for, and that a step allocates
 // nothing. Refusing wraps a device, hides its memory and refuses what it is
 // told to: it shows that a stream's fallback is right.
 package devicetest
