@@ -59,7 +59,7 @@ func combine(entry string, width int) *Kernel {
 			c.FLOPs += n
 		}
 		c.Bytes = c.Requested + size(o.Weights)
-		c.Requested += 4 * experts * warps(int(n)/width) // a warp reads its token's weights
+		c.Requested += scalarRead * experts * warps(int(n)/width) // a warp reads its token's weights
 		return c
 	}
 	k.Shapes = []Shape{{"256×1024, 2 of each token", func(m *Maker) runtime.Op {

@@ -69,7 +69,7 @@ func gather(entry string, table runtime.DType, width int) *Kernel {
 			c.FLOPs += n
 		}
 		c.Bytes = c.Requested + 4*int64(o.Out.Rows)
-		c.Requested += 4 * warps(int(n)/width) // a warp reads its row's number
+		c.Requested += scalarRead * warps(int(n)/width) // a warp reads its row's number
 		return c
 	}
 	k.Shapes = []Shape{
@@ -85,5 +85,5 @@ func gatherShape(m *Maker, table runtime.DType, n, d int) runtime.Op {
 	for i := range ids {
 		ids[i] = int32(i * 241 % 600)
 	}
-	return &runtime.Gather{Out: m.F32(n, d), Table: m.Zeros(table, 600, d), IDs: m.I32(ids...), Scale: 2, Add: true}
+	return &runtime.Gather{Out: m.F32(n, d), Table: weights(m, table, 600, d), IDs: m.I32(ids...), Scale: 2, Add: true}
 }

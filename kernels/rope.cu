@@ -6,7 +6,7 @@
 struct Place {
     float *head;
     long long cos, sin; // where the row of each table begins
-    unsigned pair;
+    unsigned pair;      // or feature
 };
 
 template <int V>
@@ -58,12 +58,17 @@ extern "C" __global__ void __launch_bounds__(256) rope_interleaved_x2(float *x, 
                     a.v[3] * c.v[1] + a.v[2] * s.v[1]}});
 }
 
+// Here a thread turns one feature, so that a warp's accesses have no gaps, and gets the other of the pair from its neighbour.
 extern "C" __global__ void __launch_bounds__(256) rope_interleaved(float *x, const float *cos, const float *sin, const int *rows, long long count,
     long long perToken, long long perHead, long long headDim, long long xStride, long long cosStride, long long sinStride) {
     Place p;
-    if (!place<1>(p, x, rows, count, perToken, perHead, headDim, xStride, cosStride, sinStride)) return;
-    float *at = p.head + 2 * p.pair;
-    const float c = cos[p.cos + p.pair], s = sin[p.sin + p.pair], a = at[0], b = at[1];
-    at[0] = a * c - b * s;
-    at[1] = b * c + a * s;
+    const bool mine = place<1>(p, x, rows, count, perToken, perHead, headDim, xStride, cosStride, sinStride);
+    float own = 0.0f, c = 0.0f, s = 0.0f;
+    if (mine) {
+        own = p.head[p.pair]; // twice as many of these as pairs
+        c = cos[p.cos + p.pair / 2];
+        s = sin[p.sin + p.pair / 2];
+    }
+    const float other = __shfl_xor_sync(~0u, own, 1);
+    if (mine) p.head[p.pair] = p.pair % 2 ? own * c + other * s : own * c - other * s;
 }

@@ -32,8 +32,8 @@ var ropeHalves = rope("rope_halves", false, 1)
 // pairs, which are 16 bytes.
 var ropeInterleavedX2 = rope("rope_interleaved_x2", true, 2)
 
-// ropeInterleaved is ropeInterleavedX2 a pair at a time, for views of any
-// alignment.
+// ropeInterleaved is ropeInterleavedX2 a feature at a time, for views of any
+// alignment; the other of the pair comes from the neighbouring lane.
 var ropeInterleaved = rope("rope_interleaved", true, 1)
 
 var errPairing = unfit("features are paired the other way")
@@ -51,6 +51,9 @@ func rope(entry string, interleaved bool, width int) *Kernel {
 			return errUnaligned
 		}
 		heads, perHead := o.X.Cols/o.HeadDim, half/width
+		if interleaved && width == 1 {
+			perHead = 2 * half
+		}
 		if err := l.deal(o.X.Rows, heads*perHead); err != nil {
 			return err
 		}
@@ -72,10 +75,13 @@ func rope(entry string, interleaved bool, width int) *Kernel {
 		half, heads, tokens := int64(o.Cos.Cols), int64(o.X.Cols/o.HeadDim), int64(o.X.Rows)
 		pairs := tokens * heads * half
 		c := Cost{Bytes: 16*pairs + 8*half*tokens + 4*tokens, FLOPs: 6 * pairs}
-		threads := pairs / int64(width)
-		// A warp reads each piece of a table once, whatever number of heads it has.
-		ofWarp := min(32*int64(width), half)
-		c.Requested = 16*pairs + (8*ofWarp+4)*warps(int(threads))
+		// An access serves so many pairs at a time, and reads a piece of both tables
+		// for them, once for all heads among them.
+		served, threads := int64(32), pairs/int64(width)
+		if interleaved && width == 1 {
+			served, threads = 16, 2*pairs
+		}
+		c.Requested = 16*pairs + 8*pairs*min(served, half)/served + scalarRead*warps(int(threads))
 		return c
 	}
 	k.Shapes = []Shape{{"512 tokens, 12 heads of 64", func(m *Maker) runtime.Op {

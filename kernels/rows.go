@@ -80,5 +80,8 @@ func size(t runtime.Tensor) int64 {
 	return int64(t.Rows) * t.RowBytes()
 }
 
+// scalarRead is what a warp moves to read one number: a sector.
+const scalarRead = 32
+
 // warps is how many warps n threads make.
 func warps(n int) int64 { return int64(n+31) / 32 }

@@ -74,19 +74,28 @@ extern "C" __global__ void __launch_bounds__(256) topk_warp(float *values, int *
         sum = finished(warpSum(sum), largest);
         if (lse && lane == 0) lse[row * lseStride] = largest + logf(sum);
     }
-    Rank mine = 0; // lane i keeps the i-th
+    Rank mine = 0; // lane i keeps the i-th, with the bits of its value, which a rank has lost of -0 and of NaN
+    float v = 0.0f;
     for (int i = 0; i < k; i++) {
         best = 0;
 #pragma unroll
         for (int j = 0; j < each; j++)
             if (held[j] > best) best = held[j];
         best = warpLargest(best);
+        float given = 0.0f;
 #pragma unroll
-        for (int j = 0; j < each; j++)
-            if (held[j] == best) held[j] = 0;
-        if (lane == i) mine = best;
+        for (int j = 0; j < each; j++) {
+            if (held[j] == best) {
+                held[j] = 0;
+                given = own[j];
+            }
+        }
+        given = __shfl_sync(~0u, given, id(best) % 32);
+        if (lane == i) {
+            mine = best;
+            v = given;
+        }
     }
-    float v = lane < k ? x[id(mine)] : 0.0f;
     if (norm != Raw) {
         v = lane < k ? expf(v - largest) : 0.0f;
         if (norm == SoftmaxTop) sum = warpSum(v);

@@ -87,14 +87,14 @@ func topk(entry string, longest, most int) *Kernel {
 		n, results := int64(o.X.Rows)*int64(o.X.Cols), int64(o.X.Rows)*int64(o.Values.Cols)
 		also := size(o.Also) + 2*size(o.AlsoValue)
 		c := Cost{Bytes: 4*n + 8*results + size(o.LSE) + also, FLOPs: n}
-		reads := int64(1)
+		reads, written := int64(1), int64(8)
 		if longest == 0 {
-			reads = 2
+			reads, written = 2, 40 // a result's value is read again, to keep its bits: a sector
 		}
 		if o.Norm == runtime.SoftmaxAll || !o.LSE.IsZero() {
 			c.FLOPs += 12 * n
 		}
-		c.Requested = 4*n*reads + 12*results + size(o.LSE) + also // a result's value is read again, to keep its bits
+		c.Requested = 4*n*reads + written*results + size(o.LSE) + also
 		return c
 	}
 	if longest > 0 {

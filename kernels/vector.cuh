@@ -17,5 +17,7 @@ template <> __device__ __forceinline__ Floats<4> load<4>(const float *p) {
 template <int V> __device__ __forceinline__ void store(float *p, const Floats<V> &f);
 template <> __device__ __forceinline__ void store<1>(float *p, const Floats<1> &f) { *p = f.v[0]; }
 template <> __device__ __forceinline__ void store<4>(float *p, const Floats<4> &f) {
-    *reinterpret_cast<float4 *>(p) = make_float4(f.v[0], f.v[1], f.v[2], f.v[3]);
+    // The compiler cuts some stores of a float4 into four, each of which then writes a quarter of every sector.
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "f"(f.v[0]), "f"(f.v[1]), "f"(f.v[2]), "f"(f.v[3])
+                 : "memory");
 }
