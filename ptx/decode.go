@@ -76,8 +76,10 @@ type dec struct {
 	index int
 	mods  []string
 	cmp   string // the comparison of set and setp
-	in    *inst
-	grain int
+
+	rounded bool // a rounding mode was written
+	in      *inst
+	grain   int
 
 	homes map[*variable]int64 // offsets in shared and local memory
 	flow  []flow              // by statement, of the first pass
@@ -224,7 +226,11 @@ func (d *dec) typeOf(list string) ptype {
 }
 
 // rounding takes a rounding mode; nearest if there is none.
-func (d *dec) rounding(names ...string) rounding { return roundings[d.opt(names...)] }
+func (d *dec) rounding(names ...string) rounding {
+	name := d.opt(names...)
+	d.rounded = name != ""
+	return roundings[name]
+}
 
 // operands demands a number of operands.
 func (d *dec) operands(least, most int) {

@@ -65,7 +65,7 @@ func decodeAdd(d *dec) {
 		d.addFloat(t, sub, mode, ftz, sat)
 		return
 	}
-	if mode != roundNearest || ftz || sat && t != types["s32"] || t.kind == 'b' || t.bits == 8 || cc && t.bits == 16 {
+	if d.rounded || ftz || sat && t != types["s32"] || t.kind == 'b' || t.bits == 8 || cc && t.bits == 16 {
 		d.fail("modifiers that integers do not have")
 	}
 	if cc {
@@ -161,7 +161,7 @@ func decodeMul(d *dec) {
 		return
 	}
 	d.integer(t)
-	if part == "" || mode != roundNearest || ftz || sat {
+	if part == "" || d.rounded || ftz || sat {
 		d.fail("want .lo, .hi or .wide and nothing else")
 	}
 	d.operands(3, 3)

@@ -217,6 +217,7 @@ func (p *parser) module() {
 	if !p.acceptWord(".target") {
 		fail(p.tok.line, "%s where .target is expected", p.show())
 	}
+	line = p.tok.line
 	p.m.Target = p.word("a target")
 	for p.accept(',') {
 		p.m.Target += ", " + p.word("an option of the target")
