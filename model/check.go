@@ -111,7 +111,8 @@ func positive(src Source, field string, v float64) error {
 func activation(src Source, field, name string) (runtime.Fn, error) {
 	have := map[string]runtime.Fn{
 		"gelu": runtime.Gelu, "gelu_python": runtime.Gelu,
-		"gelu_new": runtime.GeluTanh, "gelu_fast": runtime.GeluTanh, "gelu_pytorch_tanh": runtime.GeluTanh, "gelu_accurate": runtime.GeluTanh,
+		"gelu_new": runtime.GeluTanh, "gelu_fast": runtime.GeluTanh, "gelu_pytorch_tanh": runtime.GeluTanh,
+		"gelu_python_tanh": runtime.GeluTanh, "gelu_accurate": runtime.GeluTanh, "linear": runtime.Ident,
 		"relu": runtime.Relu, "silu": runtime.Silu, "swish": runtime.Silu, "tanh": runtime.Tanh, "sigmoid": runtime.Sigmoid,
 	}
 	f, ok := have[name]

@@ -51,14 +51,31 @@ func describe(t *testing.T, name, field string, value any) (model.Info, error) {
 // absent stands for a field that is not there.
 const absent = "(absent)"
 
+// configError is a field of a checkpoint's configuration, a value it cannot have,
+// and what the error says.
+type configError struct {
+	base, field string
+	value       any
+	want        string
+	unsupported bool
+}
+
+func (row configError) check(t *testing.T) {
+	t.Helper()
+	_, err := describe(t, row.base, row.field, row.value)
+	if err == nil || !strings.HasPrefix(err.Error(), "dir/config.json: ") || !strings.Contains(err.Error(), row.want) {
+		t.Errorf("%s with %s %v: %v, want an error that says %q", row.base, row.field, row.value, err, row.want)
+		return
+	}
+	var config *model.ConfigError
+	if errors.Is(err, runtime.ErrUnsupported) != row.unsupported || errors.As(err, &config) == row.unsupported {
+		t.Errorf("%s with %s %v: %T", row.base, row.field, row.value, err)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	yarn := map[string]any{"rope_type": "yarn", "factor": 4.0, "rope_theta": 1.0}
-	for _, row := range []struct {
-		base, field string
-		value       any
-		want        string
-		unsupported bool
-	}{
+	for _, row := range []configError{
 		{"gpt2", "model_type", "rwkv", `model_type "rwkv" is not supported; supported: gpt2, gpt_neo, opt, `, true},
 		{"gpt2", "model_type", absent, "model_type: is absent", false},
 		{"gpt2", "model_type", 7, "model_type", false},
@@ -103,15 +120,7 @@ func TestConfigErrors(t *testing.T) {
 		{"bert-seqcls", "id2label", map[string]string{"0": "a", "00": "b"}, "id2label", false},
 		{"bert-seqcls", "id2label", map[string]string{"x": "a"}, "id2label", false},
 	} {
-		_, err := describe(t, row.base, row.field, row.value)
-		if err == nil || !strings.HasPrefix(err.Error(), "dir/config.json: ") || !strings.Contains(err.Error(), row.want) {
-			t.Errorf("%s with %s %v: %v, want an error that says %q", row.base, row.field, row.value, err, row.want)
-			continue
-		}
-		var config *model.ConfigError
-		if errors.Is(err, runtime.ErrUnsupported) != row.unsupported || errors.As(err, &config) == row.unsupported {
-			t.Errorf("%s with %s %v: %T", row.base, row.field, row.value, err)
-		}
+		row.check(t)
 	}
 	for name, text := range map[string]string{"empty": "", "cut": `{"model_type": "gpt2", "n_em`, "a list": "[]"} {
 		if _, err := model.Describe(model.Source{File: "c.json", Config: []byte(text)}, nil); err == nil || !strings.HasPrefix(err.Error(), "c.json: JSON: ") {
@@ -143,23 +152,30 @@ func TestConfigValues(t *testing.T) {
 		{"bert-mlm", "hidden_act", "relu"},
 		{"bert-mlm", "num_attention_heads", 2},
 	} {
-		c := base(t, row.base)
-		if row.field == "rope_scaling" {
-			delete(c.config, "rope_parameters")
-		}
-		c.config[row.field] = row.value
-		g := read(t, folder(row.base))
-		p17, err := g.Case("p17")
-		if err != nil {
-			t.Fatal(err)
-		}
-		out, err := load(t, c.write(t), golden.Options{}).Case(g.Kind, p17)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d, err := g.Compare(p17, "logits", out["logits"]); err != nil || d.Ratio < 10 {
-			t.Errorf("%s with %s %v: %.3g of tol_strict from the golden of another value (%v)", row.base, row.field, row.value, d.Ratio, err)
-		}
+		reaches(t, row.base, row.field, row.value)
+	}
+}
+
+// reaches changes a field of a checkpoint's configuration: the result has to
+// change with it.
+func reaches(t *testing.T, name, field string, value any) {
+	t.Helper()
+	c := base(t, name)
+	if field == "rope_scaling" {
+		delete(c.config, "rope_parameters")
+	}
+	c.config[field] = value
+	g := read(t, folder(name))
+	p17, err := g.Case("p17")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := load(t, c.write(t), golden.Options{}).Case(g.Kind, p17)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := g.Compare(p17, "logits", out["logits"]); err != nil || d.Ratio < 10 {
+		t.Errorf("%s with %s %v: %.3g of tol_strict from the golden of another value (%v)", name, field, value, d.Ratio, err)
 	}
 }
 
@@ -168,7 +184,7 @@ func TestConfigValues(t *testing.T) {
 func TestActivations(t *testing.T) {
 	for name, want := range map[string]runtime.Fn{
 		"gelu": runtime.Gelu, "gelu_python": runtime.Gelu, "gelu_new": runtime.GeluTanh, "gelu_fast": runtime.GeluTanh, "gelu_pytorch_tanh": runtime.GeluTanh,
-		"gelu_accurate": runtime.GeluTanh, "relu": runtime.Relu, "silu": runtime.Silu, "swish": runtime.Silu, "tanh": runtime.Tanh, "sigmoid": runtime.Sigmoid,
+		"gelu_python_tanh": runtime.GeluTanh, "gelu_accurate": runtime.GeluTanh, "relu": runtime.Relu, "silu": runtime.Silu, "swish": runtime.Silu, "tanh": runtime.Tanh, "sigmoid": runtime.Sigmoid,
 	} {
 		for base1, field := range map[string]string{"gpt2": "activation_function", "llama": "hidden_act", "bert-mlm": "hidden_act"} {
 			c := base(t, base1)

@@ -115,3 +115,19 @@ func TestGolden(t *testing.T) {
 		}
 	}
 }
+
+// TestOdd runs the checkpoints of ci/odd.py: configurations that no fixture has.
+func TestOdd(t *testing.T) {
+	folders, err := filepath.Glob(filepath.Join("testdata", "odd", "*"))
+	if err != nil || len(folders) == 0 {
+		t.Fatalf("%d checkpoints (%v)", len(folders), err)
+	}
+	for _, dir := range folders {
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			g := read(t, dir)
+			for _, opt := range []golden.Options{{}, {Chunk: 4, BlockSize: 3, Hostile: true}} {
+				strictly(t, load(t, dir, opt), g)
+			}
+		})
+	}
+}
