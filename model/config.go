@@ -70,7 +70,7 @@ var families = []family{
 	{name: "mixtral", types: []string{"mixtral"}, json: mixtralJSON},
 	{name: "qwen2", types: []string{"qwen2"}, arch: "qwen2", json: qwen2JSON, gguf: qwen2GGUF},
 	{name: "qwen3", types: []string{"qwen3"}, arch: "qwen3", json: qwen3JSON, gguf: qwen3GGUF},
-	{name: "qwen3_moe", types: []string{"qwen3_moe"}, arch: "qwen3moe", json: qwen3MoEJSON, gguf: qwen3MoEGGUF},
+	{name: "qwen3-moe", types: []string{"qwen3_moe"}, arch: "qwen3moe", json: qwen3MoEJSON, gguf: qwen3MoEGGUF},
 	{name: "gemma", types: []string{"gemma"}, arch: "gemma", json: gemmaJSON, gguf: gemmaGGUF},
 	{name: "gemma2", types: []string{"gemma2"}, arch: "gemma2", json: gemma2JSON, gguf: gemma2GGUF},
 	{name: "gemma3", types: []string{"gemma3_text"}, arch: "gemma3", json: gemma3JSON, gguf: gemma3GGUF},

@@ -106,7 +106,7 @@ func (c *qwen3MoEConfig) chooseLayers(k *checker) {
 	}
 }
 
-func (c *qwen3MoEConfig) info() Info { return c.about("qwen3_moe") }
+func (c *qwen3MoEConfig) info() Info { return c.about("qwen3-moe") }
 
 func (c *qwen3MoEConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	weigh := runtime.SoftmaxAll
