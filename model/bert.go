@@ -51,11 +51,14 @@ func (c *bertConfig) info() Info {
 }
 
 func (c *bertConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{
+	root := scope(ck, c.names, weights.ScopeConfig{
 		Strip:      []string{"bert."},
 		Alternates: [][2]string{{"LayerNorm.weight", "LayerNorm.gamma"}, {"LayerNorm.bias", "LayerNorm.beta"}},
 		Ignore:     []string{"*embeddings.position_ids"},
 	})
+	if c.names != nil {
+		root.Ignore("cls.*") // rankers have it
+	}
 	sc := root.Sub("bert")
 	m := &encoder{about: c.info(), embeddings: c.embeddings(s, sc.Sub("embeddings"), c.Hidden), blocks: c.layers(s, sc.Sub("encoder.layer"))}
 	m.loadHeads(s, root, c)
@@ -65,12 +68,15 @@ func (c *bertConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) 
 // embeddings are BERT's, of a width.
 func (f *encoderFields) embeddings(s *runtime.Stream, em *weights.Scope, width int) embeddings {
 	norm := nn.LoadLayerNorm(s, em.Sub("LayerNorm"), width, f.Eps)
-	return embeddings{
+	e := embeddings{
 		tokens:    nn.LoadEmbedding(s, em.Tensor("word_embeddings.weight", f.Vocab, width), f.Tied && f.lm),
 		positions: loadEmbedding(s, em.Sub("position_embeddings"), f.Positions, width),
-		types:     loadEmbedding(s, em.Sub("token_type_embeddings"), f.Types, width),
 		norm:      &norm,
 	}
+	if f.Types > 0 { // GGUF files of DistilBERT have none
+		e.types = loadEmbedding(s, em.Sub("token_type_embeddings"), f.Types, width)
+	}
+	return e
 }
 
 // layers are BERT's blocks, below a scope that has them by number.

@@ -38,7 +38,7 @@ func (c *bigcodeConfig) info() Info {
 }
 
 func (c *bigcodeConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias"}})
 	sc := root.Sub("transformer")
 	m := &decoder{about: c.info()}
 	m.loadTokens(s, sc.Sub("wte"), c.Tied)
@@ -51,7 +51,7 @@ func (c *bigcodeConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Option
 	for i := range c.Layers {
 		l := sc.Sub("h").Layer(i)
 		qkv := []nn.Dense{nn.ReadDense(l.Sub("attn.c_attn"), c.Hidden, c.Hidden+2*m.about.KVHeads*hd, true)}
-		if !c.MultiQuery { // q, k and v of a head lie together
+		if !c.MultiQuery && c.names == nil { // q, k and v of a head lie together
 			qkv = nn.Ungroup(qkv[0], c.Heads, hd, hd, hd)
 		}
 		m.blocks = append(m.blocks, &preNorm{

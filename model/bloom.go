@@ -29,6 +29,7 @@ type bloomConfig struct {
 
 	architecture string
 	lm           bool
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func bloomJSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -37,13 +38,18 @@ func bloomJSON(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, err
 	}
 	k := checker{src: src, ck: ck}
-	c.architecture, c.lm = k.class(c.Architectures, "BloomForCausalLM", "BloomModel")
 	k.refuse(c.SlowExact && c.Ranks > 1, "slow_but_exact", true) // transformers then leaves biases out
+	c.check(&k, "BloomForCausalLM", "BloomModel")
+	return c, k.err
+}
+
+// check checks the sizes; have are the classes, first the one with a head.
+func (c *bloomConfig) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
 	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"hidden_size", c.Hidden, maxWidth}, dim{"n_layer", c.Layers, maxLayers},
 		dim{"n_head", c.Heads, maxWidth}, dim{"seq_length", c.Context, maxContext})
 	k.divides("n_head", c.Hidden, c.Heads)
 	k.positive("layer_norm_epsilon", c.Eps)
-	return c, k.err
 }
 
 func (c *bloomConfig) info() Info {
@@ -58,7 +64,7 @@ type bloom struct {
 }
 
 func (c *bloomConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"transformer."}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}})
 	sc := root.Sub("transformer")
 	m := &bloom{decoder: decoder{about: c.info()}}
 	m.loadTokens(s, sc.Sub("word_embeddings"), c.Tied)
@@ -72,7 +78,7 @@ func (c *bloomConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options)
 			norm1: nn.LoadLayerNorm(s, l.Sub("input_layernorm"), c.Hidden, c.Eps),
 			norm2: nn.LoadLayerNorm(s, l.Sub("post_attention_layernorm"), c.Hidden, c.Eps),
 			attn: nn.Attention{
-				QKV:   nn.LoadLinear(s, nn.Ungroup(nn.ReadDense(at.Sub("query_key_value"), c.Hidden, 3*c.Hidden, true), c.Heads, hd, hd, hd)...),
+				QKV:   nn.LoadLinear(s, readGroups(at, "query_key_value", c.Hidden, c.Heads, 1, hd, true)...),
 				Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("dense"), c.Hidden, c.Hidden, true)),
 				Heads: c.Heads, KVHeads: c.Heads, HeadDim: hd, Scale: rsqrt(hd), Left: runtime.Unlimited, Scores: alibi,
 			},

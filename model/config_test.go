@@ -272,7 +272,7 @@ func TestGGUFErrors(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"general.architecture", "mamba", `general.architecture "mamba" is not supported; supported: gpt2, llama`},
+		{"general.architecture", "mamba", `general.architecture "mamba" is not supported; supported: gpt2, `},
 		{"general.architecture", uint32(3), `general.architecture ""`},
 		{"llama.block_count", absent, "llama.block_count: is absent"},
 		{"llama.block_count", "three", "llama.block_count: is a string"},

@@ -113,7 +113,8 @@ type encoderFields struct {
 	CrossAttention bool     `json:"add_cross_attention"`
 	labelFields
 
-	act runtime.Fn
+	act   runtime.Fn
+	names func(string) string // of a GGUF file; nil: Hugging Face's
 	classed
 }
 

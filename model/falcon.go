@@ -36,6 +36,7 @@ type falconConfig struct {
 	kvHeads      int
 	rope         nn.Rope
 	act          runtime.Fn
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func falconJSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -45,12 +46,20 @@ func falconJSON(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, err
 	}
 	k := checker{src: src, ck: ck}
-	c.architecture, c.lm = k.class(c.Architectures, "FalconForCausalLM", "FalconModel")
+	if c.check(&k, "FalconForCausalLM", "FalconModel"); k.err == nil && !c.Alibi {
+		c.rope, k.err = c.ropeFields.rope(src, c.Hidden/c.Heads, c.Positions)
+	}
+	return c, k.err
+}
+
+// check checks the fields; have are the classes, first the one with a head.
+func (c *falconConfig) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
 	c.inner = 4 * c.Hidden
 	if c.Inner != nil {
 		c.inner = *c.Inner
 	}
-	c.heads(&k)
+	c.heads(k)
 	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext}, dim{"hidden_size", c.Hidden, maxWidth},
 		dim{"ffn_hidden_size", c.inner, maxWidth}, dim{"num_hidden_layers", c.Layers, maxLayers}, dim{"num_attention_heads", c.Heads, maxWidth},
 		dim{"num_kv_heads", c.kvHeads, maxWidth})
@@ -58,10 +67,6 @@ func falconJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	k.divides("num_kv_heads", c.Heads, c.kvHeads)
 	k.positive("layer_norm_epsilon", c.Eps)
 	c.act = k.activation("activation", c.Activation)
-	if k.err == nil && !c.Alibi {
-		c.rope, k.err = c.ropeFields.rope(src, c.Hidden/c.Heads, c.Positions)
-	}
-	return c, k.err
 }
 
 // heads finds how many KV heads and norms there are: the old architecture has one
@@ -96,7 +101,7 @@ func (c *falconConfig) info() Info {
 }
 
 func (c *falconConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*rotary_emb.inv_freq"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*rotary_emb.inv_freq"}})
 	sc := root.Sub("transformer")
 	attn := nn.Attention{Heads: c.Heads, KVHeads: c.kvHeads, HeadDim: c.Hidden / c.Heads, Scale: rsqrt(c.Hidden / c.Heads), Left: runtime.Unlimited}
 	alibi := &nn.FalconAlibi{}
@@ -126,8 +131,7 @@ func (c *falconConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Optio
 
 func (c *falconConfig) block(s *runtime.Stream, l *weights.Scope, attn nn.Attention) block {
 	at, hd := l.Sub("self_attention"), attn.HeadDim
-	qkv := nn.ReadDense(at.Sub("query_key_value"), c.Hidden, c.Hidden+2*c.kvHeads*hd, c.Bias)
-	attn.QKV = nn.LoadLinear(s, nn.Ungroup(qkv, c.kvHeads, c.Heads/c.kvHeads*hd, hd, hd)...)
+	attn.QKV = nn.LoadLinear(s, readGroups(at, "query_key_value", c.Hidden, c.kvHeads, c.Heads/c.kvHeads, hd, c.Bias)...)
 	attn.Out = nn.LoadLinear(s, nn.ReadDense(at.Sub("dense"), c.Hidden, c.Hidden, c.Bias))
 	norm := func(name string) nn.Norm { return nn.LoadLayerNorm(s, l.Sub(name), c.Hidden, c.Eps) }
 	ff := new(nn.LoadMLP(s, nn.ReadDense(l.Sub("mlp.dense_h_to_4h"), c.Hidden, c.inner, c.Bias),

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/weights"
 )
 
@@ -102,6 +103,35 @@ func (m *meta) refuse(names ...string) {
 			m.err = &UnsupportedError{File: m.src.File, What: fmt.Sprintf("%s %v", m.key(n), v)}
 		}
 	}
+}
+
+// scope is the root scope of a model: with the names of a GGUF file if there are
+// any, else as a checkpoint of Hugging Face has them.
+func scope(ck *weights.Checkpoint, names func(string) string, hf weights.ScopeConfig) *weights.Scope {
+	if names != nil {
+		return ck.Scope(weights.ScopeConfig{Rename: names})
+	}
+	return ck.Scope(hf)
+}
+
+// readProjections binds q_proj, k_proj and v_proj of a scope, or qkv_proj, which
+// has all three below one another.
+func readProjections(at *weights.Scope, in, nq, nk int, bias bool) []nn.Dense {
+	if at.Has("qkv_proj.weight") {
+		return []nn.Dense{nn.ReadDense(at.Sub("qkv_proj"), in, nq+2*nk, bias)}
+	}
+	return []nn.Dense{nn.ReadDense(at.Sub("q_proj"), in, nq, bias), nn.ReadDense(at.Sub("k_proj"), in, nk, bias), nn.ReadDense(at.Sub("v_proj"), in, nk, bias)}
+}
+
+// readGroups binds a fused projection whose rows are groups of so many heads of
+// queries, one of keys and one of values. GGUF files, which call it qkv_proj here,
+// have q, k and v below one another.
+func readGroups(at *weights.Scope, name string, in, groups, queries, headDim int, bias bool) []nn.Dense {
+	rows := groups * (queries + 2) * headDim
+	if at.Has("qkv_proj.weight") {
+		return []nn.Dense{nn.ReadDense(at.Sub("qkv_proj"), in, rows, bias)}
+	}
+	return nn.Ungroup(nn.ReadDense(at.Sub(name), in, rows, bias), groups, queries*headDim, headDim, headDim)
 }
 
 // vocab is the number of rows of the embedding: what GGUF files always have,

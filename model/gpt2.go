@@ -28,6 +28,7 @@ type gptFields struct {
 	lm           bool
 	inner        int
 	act          runtime.Fn
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 // gptAliases are other spellings of gptFields.
@@ -60,7 +61,6 @@ type gpt2Config struct {
 	ScaleWeights   bool `json:"scale_attn_weights"`
 	ScaleByLayer   bool `json:"scale_attn_by_inverse_layer_idx"`
 	CrossAttention bool `json:"add_cross_attention"`
-	fromGGUF       bool
 }
 
 func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -75,34 +75,14 @@ func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func gpt2GGUF(src Source, ck *weights.Checkpoint) (config, error) {
-	m := meta{src: src, arch: "gpt2"}
-	_, untied := ck.Info("output.weight")
-	c := &gpt2Config{ScaleWeights: true, fromGGUF: true, gptFields: gptFields{
-		Positions:  m.integer("context_length", -1),
-		Hidden:     m.integer("embedding_length", -1),
-		Layers:     m.integer("block_count", -1),
-		Heads:      m.integer("attention.head_count", -1),
-		inner:      m.integer("feed_forward_length", -1),
-		Eps:        m.number("attention.layer_norm_epsilon", 1e-5),
-		Vocab:      vocab(ck, "token_embd.weight"),
-		Activation: "gelu_new", Tied: !untied,
-	}}
-	k := checker{src: src, ck: ck, err: m.err}
-	c.check(&k, "gpt2")
-	return c, k.err
-}
-
 func (c *gpt2Config) info() Info { return c.about("gpt2") }
 
 func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
-	names := weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias"}}
 	dense := nn.ReadConv1D
-	if c.fromGGUF {
-		names = weights.ScopeConfig{Rename: gpt2Names}
+	if c.names != nil {
 		dense = func(sc *weights.Scope, in, out int) nn.Dense { return nn.ReadDense(sc, in, out, true) }
 	}
-	root := ck.Scope(names)
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias"}})
 	sc := root.Sub("transformer")
 	m := &decoder{about: c.info()}
 	m.loadTokens(s, sc.Sub("wte"), c.Tied)
@@ -137,8 +117,3 @@ func (c *gpt2Config) scale(i int) float32 {
 	}
 	return float32(scale)
 }
-
-var gpt2Names = ggufNames("transformer.h.",
-	map[string]string{"transformer.wte": "token_embd", "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm", "lm_head": "output"},
-	map[string]string{"ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
-		"ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"})

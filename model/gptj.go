@@ -51,7 +51,7 @@ func readGPTJ(src Source, ck *weights.Checkpoint, family string, have ...string)
 func (c *gptjConfig) info() Info { return c.about(c.family) }
 
 func (c *gptjConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias", "*.attn.causal_mask", "*.attn.embed_positions"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias", "*.attn.causal_mask", "*.attn.embed_positions"}})
 	sc := root.Sub("transformer")
 	rotary := &nn.Rotary{} // its tables are made when all tensors are known to be there
 	m := &decoder{about: c.info()}
@@ -86,6 +86,5 @@ func (c *gptjConfig) qkv(at *weights.Scope) []nn.Dense {
 		p := nn.Ungroup(nn.ReadDense(at.Sub("qkv_proj"), c.Hidden, 3*c.Hidden, false), codegenCores, n, n, n)
 		return []nn.Dense{p[0], p[2], p[1]} // stored as q, v, k
 	}
-	dense := func(name string) nn.Dense { return nn.ReadDense(at.Sub(name), c.Hidden, c.Hidden, false) }
-	return []nn.Dense{dense("q_proj"), dense("k_proj"), dense("v_proj")}
+	return readProjections(at, c.Hidden, c.Hidden, c.Hidden, false)
 }

@@ -34,6 +34,7 @@ type gptNeoXConfig struct {
 	lm           bool
 	rope         nn.Rope
 	act          runtime.Fn
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func gptNeoXJSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -43,13 +44,7 @@ func gptNeoXJSON(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, err
 	}
 	k := checker{src: src, ck: ck}
-	c.architecture, c.lm = k.class(c.Architectures, "GPTNeoXForCausalLM", "GPTNeoXModel")
-	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext}, dim{"hidden_size", c.Hidden, maxWidth},
-		dim{"intermediate_size", c.Inner, maxWidth}, dim{"num_hidden_layers", c.Layers, maxLayers}, dim{"num_attention_heads", c.Heads, maxWidth})
-	k.divides("num_attention_heads", c.Hidden, c.Heads)
-	k.positive("layer_norm_eps", c.Eps)
-	c.act = k.activation("hidden_act", c.Activation)
-	if k.err == nil {
+	if c.check(&k, "GPTNeoXForCausalLM", "GPTNeoXModel"); k.err == nil {
 		hd := c.Hidden / c.Heads
 		k.refuse(c.HeadDim != 0 && c.HeadDim != hd, "head_dim", c.HeadDim)
 		f := ropeFields{RopeParams: c.RopeParams, RopeScaling: c.RopeScaling, RopeTheta: c.RotaryBase, Partial: c.RotaryShare}
@@ -60,13 +55,23 @@ func gptNeoXJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
+// check checks the fields; have are the classes, first the one with a head.
+func (c *gptNeoXConfig) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
+	k.dims(dim{"vocab_size", c.Vocab, maxWidth}, dim{"max_position_embeddings", c.Positions, maxContext}, dim{"hidden_size", c.Hidden, maxWidth},
+		dim{"intermediate_size", c.Inner, maxWidth}, dim{"num_hidden_layers", c.Layers, maxLayers}, dim{"num_attention_heads", c.Heads, maxWidth})
+	k.divides("num_attention_heads", c.Hidden, c.Heads)
+	k.positive("layer_norm_eps", c.Eps)
+	c.act = k.activation("hidden_act", c.Activation)
+}
+
 func (c *gptNeoXConfig) info() Info {
 	return Info{Family: "gpt-neox", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
 		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
 }
 
 func (c *gptNeoXConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{
+	root := scope(ck, c.names, weights.ScopeConfig{
 		Strip:      []string{"gpt_neox."},
 		Alternates: [][2]string{{"lm_head.weight", "embed_out.weight"}},
 		Ignore:     []string{"*.attention.bias", "*.attention.masked_bias", "*rotary_emb.inv_freq"},
@@ -83,7 +88,7 @@ func (c *gptNeoXConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Opti
 			norm1: nn.LoadLayerNorm(s, l.Sub("input_layernorm"), c.Hidden, c.Eps),
 			norm2: nn.LoadLayerNorm(s, l.Sub("post_attention_layernorm"), c.Hidden, c.Eps),
 			attn: nn.Attention{
-				QKV:   nn.LoadLinear(s, nn.Ungroup(nn.ReadDense(at.Sub("query_key_value"), c.Hidden, 3*c.Hidden, c.Bias), c.Heads, hd, hd, hd)...),
+				QKV:   nn.LoadLinear(s, readGroups(at, "query_key_value", c.Hidden, c.Heads, 1, hd, c.Bias)...),
 				Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("dense"), c.Hidden, c.Hidden, c.Bias)),
 				Heads: c.Heads, KVHeads: c.Heads, HeadDim: hd, Scale: rsqrt(hd), Left: runtime.Unlimited, Rotary: rotary,
 			},

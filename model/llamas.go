@@ -4,8 +4,6 @@ package model
 // weights become layers.
 
 import (
-	"math"
-
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
@@ -80,11 +78,7 @@ func (c *llamaFields) about(family string) Info {
 func (c *llamaFields) decoder(s *runtime.Stream, ck *weights.Checkpoint, about Info, opt Options,
 	norm func(*runtime.Stream, *weights.Scope, int, float64) nn.Norm,
 	block func(l *weights.Scope, layer int, r *nn.Rotary) block) (*decoder, error) {
-	names := weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}}
-	if c.names != nil {
-		names = weights.ScopeConfig{Rename: c.names}
-	}
-	root := ck.Scope(names)
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}})
 	sc := root.Sub("model")
 	r, rotary := c.frequencies, &nn.Rotary{}
 	if c.names != nil {
@@ -108,20 +102,11 @@ func (c *llamaFields) decoder(s *runtime.Stream, ck *weights.Checkpoint, about I
 // causal, over all keys, scaled by 1/√head_dim.
 func (c *llamaFields) attention(s *runtime.Stream, at *weights.Scope, qkvBias, outBias bool, r *nn.Rotary) nn.Attention {
 	nq, nk := c.Heads*c.headDim, c.kvHeads*c.headDim
-	var qkv []nn.Dense
-	if at.Has("qkv_proj.weight") {
-		qkv = []nn.Dense{nn.ReadDense(at.Sub("qkv_proj"), c.Hidden, nq+2*nk, qkvBias)}
-	} else {
-		qkv = []nn.Dense{
-			nn.ReadDense(at.Sub("q_proj"), c.Hidden, nq, qkvBias),
-			nn.ReadDense(at.Sub("k_proj"), c.Hidden, nk, qkvBias),
-			nn.ReadDense(at.Sub("v_proj"), c.Hidden, nk, qkvBias)}
-	}
 	return nn.Attention{
-		QKV:   nn.LoadLinear(s, qkv...),
+		QKV:   nn.LoadLinear(s, readProjections(at, c.Hidden, nq, nk, qkvBias)...),
 		Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("o_proj"), nq, c.Hidden, outBias)),
 		Heads: c.Heads, KVHeads: c.kvHeads, HeadDim: c.headDim,
-		Scale: float32(1 / math.Sqrt(float64(c.headDim))), Left: runtime.Unlimited, Rotary: r,
+		Scale: rsqrt(c.headDim), Left: runtime.Unlimited, Rotary: r,
 	}
 }
 

@@ -30,6 +30,7 @@ type phiConfig struct {
 	lm           bool
 	rope         nn.Rope
 	act          runtime.Fn
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func phiJSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -38,7 +39,15 @@ func phiJSON(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, err
 	}
 	k := checker{src: src, ck: ck}
-	c.architecture, c.lm = k.class(c.Architectures, "PhiForCausalLM", "PhiModel")
+	if c.check(&k, "PhiForCausalLM", "PhiModel"); k.err == nil {
+		c.rope, k.err = c.partialRope(src, c.HeadDim, c.Positions, 0.5)
+	}
+	return c, k.err
+}
+
+// check checks the fields; have are the classes, first the one with a head.
+func (c *phiConfig) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
 	if c.KVHeads == 0 {
 		c.KVHeads = c.Heads
 	}
@@ -51,10 +60,6 @@ func phiJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	k.divides("num_key_value_heads", c.Heads, c.KVHeads)
 	k.positive("layer_norm_eps", c.Eps)
 	c.act = k.activation("hidden_act", c.Activation)
-	if k.err == nil {
-		c.rope, k.err = c.partialRope(src, c.HeadDim, c.Positions, 0.5)
-	}
-	return c, k.err
 }
 
 func (c *phiConfig) info() Info {
@@ -63,7 +68,7 @@ func (c *phiConfig) info() Info {
 }
 
 func (c *phiConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}})
 	sc := root.Sub("model")
 	rotary := &nn.Rotary{} // its tables are made when all tensors are known to be there
 	m := &decoder{about: c.info()}
@@ -75,8 +80,7 @@ func (c *phiConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options)
 		b := &parallel{
 			norm: nn.LoadLayerNorm(s, l.Sub("input_layernorm"), c.Hidden, c.Eps),
 			attn: nn.Attention{
-				QKV: nn.LoadLinear(s, nn.ReadDense(at.Sub("q_proj"), c.Hidden, nq, true),
-					nn.ReadDense(at.Sub("k_proj"), c.Hidden, nk, true), nn.ReadDense(at.Sub("v_proj"), c.Hidden, nk, true)),
+				QKV:   nn.LoadLinear(s, readProjections(at, c.Hidden, nq, nk, true)...),
 				Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("dense"), nq, c.Hidden, true)),
 				Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
 				Scale: rsqrt(c.HeadDim), Left: runtime.Unlimited, Rotary: rotary,

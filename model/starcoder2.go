@@ -32,6 +32,7 @@ type starcoder2Config struct {
 	rope         nn.Rope
 	act          runtime.Fn
 	left         int
+	names        func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func starcoder2JSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -41,7 +42,15 @@ func starcoder2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, err
 	}
 	k := checker{src: src, ck: ck}
-	c.architecture, c.lm = k.class(c.Architectures, "Starcoder2ForCausalLM", "Starcoder2Model")
+	if c.check(&k, "Starcoder2ForCausalLM", "Starcoder2Model"); k.err == nil {
+		c.rope, k.err = c.ropeFields.rope(src, c.HeadDim, c.Positions)
+	}
+	return c, k.err
+}
+
+// check checks the fields; have are the classes, first the one with a head.
+func (c *starcoder2Config) check(k *checker, have ...string) {
+	c.architecture, c.lm = k.class(c.Architectures, have...)
 	if c.HeadDim == 0 && c.Heads > 0 {
 		c.HeadDim = c.Hidden / c.Heads
 	}
@@ -55,10 +64,6 @@ func starcoder2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 		k.dims(dim{"sliding_window", *c.Window, maxContext})
 		c.left = *c.Window - 1
 	}
-	if k.err == nil {
-		c.rope, k.err = c.ropeFields.rope(src, c.HeadDim, c.Positions)
-	}
-	return c, k.err
 }
 
 func (c *starcoder2Config) info() Info {
@@ -67,7 +72,7 @@ func (c *starcoder2Config) info() Info {
 }
 
 func (c *starcoder2Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"model."}, Ignore: []string{"*rotary_emb.inv_freq"}})
 	sc := root.Sub("model")
 	rotary := &nn.Rotary{} // its tables are made when all tensors are known to be there
 	m := &decoder{about: c.info()}
@@ -80,8 +85,7 @@ func (c *starcoder2Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt O
 			norm1: nn.LoadLayerNorm(s, l.Sub("input_layernorm"), c.Hidden, c.Eps),
 			norm2: nn.LoadLayerNorm(s, l.Sub("post_attention_layernorm"), c.Hidden, c.Eps),
 			attn: nn.Attention{
-				QKV: nn.LoadLinear(s, nn.ReadDense(at.Sub("q_proj"), c.Hidden, nq, c.Bias),
-					nn.ReadDense(at.Sub("k_proj"), c.Hidden, nk, c.Bias), nn.ReadDense(at.Sub("v_proj"), c.Hidden, nk, c.Bias)),
+				QKV:   nn.LoadLinear(s, readProjections(at, c.Hidden, nq, nk, c.Bias)...),
 				Out:   nn.LoadLinear(s, nn.ReadDense(at.Sub("o_proj"), nq, c.Hidden, c.Bias)),
 				Heads: c.Heads, KVHeads: c.KVHeads, HeadDim: c.HeadDim,
 				Scale: rsqrt(c.HeadDim), Left: c.left, Rotary: rotary,

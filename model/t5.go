@@ -37,7 +37,8 @@ type t5Config struct {
 	act           runtime.Fn
 	gated         bool
 	start         int32
-	alpha         float32 // on the logits
+	alpha         float32             // on the logits
+	names         func(string) string // of a GGUF file; nil: Hugging Face's
 }
 
 func t5JSON(src Source, ck *weights.Checkpoint) (config, error) {
@@ -49,6 +50,11 @@ func t5JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	if c.architecture, err = architecture(src, c.Architectures, []string{"T5ForConditionalGeneration", "MT5ForConditionalGeneration"}); err != nil {
 		return nil, err
 	}
+	return c, c.check(src, ck)
+}
+
+// check checks the fields and finds what follows from them.
+func (c *t5Config) check(src Source, ck *weights.Checkpoint) error {
 	c.decoderLayers = c.Layers
 	if c.DecoderLayers != nil {
 		c.decoderLayers = *c.DecoderLayers
@@ -57,7 +63,7 @@ func t5JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	if c.Start != nil {
 		c.start = *c.Start
 	}
-	err = checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext},
+	err := checkDims(src, ck, dim{"vocab_size", c.Vocab, maxWidth}, dim{"n_positions", c.Positions, maxContext},
 		dim{"d_model", c.Hidden, maxWidth}, dim{"d_kv", c.HeadDim, 1 << 16}, dim{"d_ff", c.Inner, maxWidth}, dim{"num_layers", c.Layers, maxLayers},
 		dim{"num_decoder_layers", c.decoderLayers, maxLayers}, dim{"num_heads", c.Heads, maxWidth},
 		dim{"relative_attention_num_buckets", c.Buckets, 1 << 16}, dim{"relative_attention_max_distance", c.MaxDistance, 1 << 20})
@@ -77,7 +83,7 @@ func t5JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	if c.ScaleOutputs != nil && *c.ScaleOutputs || c.ScaleOutputs == nil && c.Tied {
 		c.alpha = float32(1 / math.Sqrt(float64(c.Hidden)))
 	}
-	return c, err
+	return err
 }
 
 // feedForward reads feed_forward_proj: a function, or "gated-" and one, of which
@@ -116,7 +122,7 @@ type t5Block struct {
 }
 
 func (c *t5Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
-	root := ck.Scope(weights.ScopeConfig{Ignore: []string{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}})
+	root := scope(ck, c.names, weights.ScopeConfig{Ignore: []string{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}})
 	m := &t5{config: c}
 	m.tokens = nn.LoadEmbedding(s, root.Tensor("shared.weight", c.Vocab, c.Hidden), c.Tied)
 	m.encoder = c.stack(s, root.Sub("encoder"), c.Layers, false)

@@ -93,7 +93,9 @@ var phi2Rules = append([]rule{{"model.embed_tokens", "token_embd", nil}, {"model
 
 func bloomKeys(c config) []key {
 	keys := append(gptKeys(c, "n_inner"), key{"attention.head_count_kv", uint32(c.heads())})
-	keys[0].value = c.integer("seq_length", "hidden_size") // as the converter has it: ALiBi has no length
+	if keys[0].value = c.integer("seq_length"); keys[0].value == uint32(0) {
+		keys[0].value = uint32(2048) // ALiBi has no length; the converter writes D here
+	}
 	return keys
 }
 
