@@ -28,7 +28,6 @@ type cta struct {
 	phase  uint32
 	bars   [barriers]barState
 	random *rng
-	count  bool
 }
 
 // barrier is a decoded bar or barrier instruction.
@@ -117,7 +116,7 @@ func (w *warp) arrive(in *inst, m uint32) {
 	w.pc++
 	if !b.arrive {
 		w.state = warpWaits
-		w.bar = &barWait{in, m}
+		w.bar = barWait{in, m}
 		s.waiting = append(s.waiting, w)
 	}
 	if s.arrived >= s.expect {
@@ -246,49 +245,81 @@ func (c *cta) stuck(w *warp) *Fault {
 	return w.fault
 }
 
-// newCTA makes the warps of a worker; they are used for one CTA after another.
+// newCTA gives a worker the state of a CTA: one that an earlier launch of the
+// kernel left behind, if its block had as many threads.
 func newCTA(l *launch) *cta {
 	k := l.k
-	c := &cta{k: k, l: l, count: l.cfg.Count}
+	c, _ := k.pool.Get().(*cta)
+	if warps := (l.threads + warpSize - 1) / warpSize; c == nil || len(c.warps) != warps {
+		c = &cta{k: k}
+		for c.shift = 0; 1<<c.shift < k.granule; c.shift++ {
+		}
+		var n [2]int
+		for _, s := range k.slots {
+			if s.col.wide {
+				n[1]++
+			} else {
+				n[0]++
+			}
+		}
+		for i := range warps {
+			c.warps = append(c.warps, &warp{
+				k: k, c: c, code: k.code, index: i, bit: 1 << i,
+				r32: make([]row32, k.regs32+n[0]), r64: make([]row64, k.regs64+n[1]),
+				pred: make([]uint32, k.preds), local: make([]byte, warpSize*k.Local),
+			})
+		}
+	}
+	c.bind(l)
+	return c
+}
+
+// bind readies everything that is the same for all CTAs of a launch.
+func (c *cta) bind(l *launch) {
+	k := c.k
+	c.l, c.random = l, nil
 	if l.cfg.Order == Random {
 		c.random = &rng{}
 	}
-	for c.shift = 0; 1<<c.shift < k.granule; c.shift++ {
-	}
-	c.shared = make([]byte, l.shared)
-	c.cells = make([]cell, (l.shared+k.granule-1)>>c.shift)
-	var n [2]int
-	for _, s := range k.slots {
-		n[map[bool]int{true: 1}[s.col.wide]]++
+	if len(c.shared) != l.shared {
+		c.shared = make([]byte, l.shared)
+		c.cells = make([]cell, (l.shared+k.granule-1)>>c.shift)
 	}
 	var counts []counter
-	if c.count {
+	if l.cfg.Count {
 		counts = make([]counter, len(k.code))
 	}
-	for i := range (l.threads + warpSize - 1) / warpSize {
-		w := &warp{k: k, c: c, code: k.code, index: i, bit: 1 << i, counts: counts}
-		w.r32 = make([]row32, k.regs32+n[0])
-		w.r64 = make([]row64, k.regs64+n[1])
-		w.pred = make([]uint32, k.preds)
-		w.local = make([]byte, warpSize*k.Local)
+	for i, w := range c.warps {
+		w.counts, w.born = counts, 0
 		for lane := range warpSize {
-			t := i*warpSize + lane
+			t, b := i*warpSize+lane, l.Block
 			if t >= l.threads {
 				break
 			}
 			w.born |= 1 << lane
-			b := l.Block
 			w.tid[lane] = [3]int32{int32(t % b[0]), int32(t / b[0] % b[1]), int32(t / b[0] / b[1])}
 		}
 		for _, s := range k.slots {
-			if s.v != nil || !varies(s.special) {
+			if s.v != nil || !specials[s.special].cta {
 				w.fill(s)
 			}
 		}
-		c.warps = append(c.warps, w)
 	}
-	return c
 }
+
+// unbind forgets the launch, so that the pool holds none of its memory.
+func (c *cta) unbind() {
+	for _, w := range c.warps {
+		w.counts, w.last, w.fault = nil, nowhere, nil
+		w.copies.reset()
+	}
+	k := c.k
+	c.l, c.random = nil, nil
+	k.pool.Put(c)
+}
+
+// nowhere is a region that holds no address.
+var nowhere = &region{}
 
 // begin makes everything ready for a CTA.
 func (c *cta) begin(id [3]int, seed uint64) {
@@ -310,9 +341,9 @@ func (c *cta) begin(id [3]int, seed uint64) {
 		w.groups, w.state, w.steps, w.fault = w.groups[:0], warpReady, 0, nil
 		w.phase, w.sub, w.min, w.known = 1, 1, 0, [warpSize]uint32{}
 		w.copies.reset()
-		w.cc, w.ticks, w.last, w.bar = 0, 0, &region{}, nil
+		w.cc, w.ticks, w.last = 0, 0, nowhere
 		for _, s := range c.k.slots {
-			if s.v == nil && varies(s.special) {
+			if s.v == nil && specials[s.special].cta {
 				w.fill(s)
 			}
 		}
@@ -325,8 +356,6 @@ type special struct {
 	cta   bool // differs between CTAs
 	value func(w *warp, lane int) uint64
 }
-
-func varies(name string) bool { return specials[name].cta }
 
 var specials = func() map[string]special {
 	m := map[string]special{

@@ -67,7 +67,7 @@ type warp struct {
 	last   *region // where the last global access was
 	copies copies
 	counts []counter
-	bar    *barWait
+	bar    barWait
 
 	t    [4]row64 // operands, widened
 	tmp  row32    // results, before they are blended in

@@ -65,6 +65,7 @@ type Kernel struct {
 	module     *Module
 	code       []inst
 	once       sync.Once // expands the literals
+	pool       sync.Pool // of *cta
 	consts32   []row32
 	consts64   []row64
 	literals32 []uint32

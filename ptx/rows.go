@@ -3,7 +3,10 @@ package ptx
 // The instructions that inner loops are made of, a row at a time. All others
 // go lane by lane through functions of 64-bit values.
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 type (
 	fn1 = func(a uint64) uint64
@@ -139,16 +142,21 @@ func fmaRow(d, a, b, c *row32) {
 		normal = 897 << 53 // 2^-126 without its sign bit
 		span   = 0x7ff<<53 - normal
 	)
-	for i := range d {
-		s := float64(f32(a[i]))*float64(f32(b[i])) + float64(f32(c[i]))
+	A, B, C, D := floats(a), floats(b), floats(c), floats(d)
+	for i := range D {
+		s := float64(A[i])*float64(B[i]) + float64(C[i])
 		x := b64(s)
 		if x&0x1fffffff == 0x10000000 || x<<1-normal >= span {
 			d[i] = fmaExact(a[i], b[i], c[i])
 			continue
 		}
-		d[i] = b32(float32(s))
+		D[i] = float32(s)
 	}
 }
+
+// floats sees the bits of a row as float32: loading them as such is what
+// makes fmaRow fast.
+func floats(r *row32) *[warpSize]float32 { return (*[warpSize]float32)(unsafe.Pointer(r)) }
 
 //go:noinline
 func fmaExact(a, b, c uint32) uint32 {

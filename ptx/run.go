@@ -140,7 +140,9 @@ func (l *launch) work(total int64) []counter {
 			l.report(n, f)
 		}
 	}
-	return c.warps[0].counts
+	counts := c.warps[0].counts
+	c.unbind()
+	return counts
 }
 
 // report keeps the fault of the first CTA in launch order.
