@@ -28,6 +28,11 @@ type input struct {
 // encodeTexts tokenizes texts, or pairs of them, with special tokens. What is
 // over limit is cut if truncate is set, and is an error otherwise.
 func (m *Model) encodeTexts(texts, pairs []string, limit int, truncate bool) (ins []input, cut []int, tokens int, err error) {
+	return m.encodeAll(texts, pairs, limit, truncate, func(*tokenizer.Encoding) {})
+}
+
+// encodeAll is encodeTexts that hands out the encodings.
+func (m *Model) encodeAll(texts, pairs []string, limit int, truncate bool, use func(*tokenizer.Encoding)) (ins []input, cut []int, tokens int, err error) {
 	if err := m.needTokenizer(); err != nil {
 		return nil, nil, 0, err
 	}
@@ -58,6 +63,7 @@ func (m *Model) encodeTexts(texts, pairs []string, limit int, truncate bool) (in
 		}
 		tokens += len(e.IDs)
 		ins = append(ins, m.input(e))
+		use(e)
 	}
 	return ins, cut, tokens, nil
 }
@@ -282,6 +288,9 @@ const anyMask = "[MASK]"
 // FillMask returns the most likely tokens at each mask of a text.
 func (m *Model) FillMask(ctx context.Context, req FillMaskRequest) (*FillMaskResult, error) {
 	start := time.Now()
+	if m.in.Kind == model.Encode && m.in.LM && m.cp.tok != nil && m.cp.tok.Roles().Mask < 0 {
+		return nil, &UnsupportedError{What: fmt.Sprintf("task %q with a tokenizer that has no mask token", TaskFillMask), Model: m.info.Name}
+	}
 	if err := m.can(TaskFillMask); err != nil {
 		return nil, err
 	}

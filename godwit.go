@@ -30,6 +30,8 @@ const (
 	TaskChat     Task = "chat"     // the same with Messages: there is a chat template
 	TaskEmbed    Task = "embed"
 	TaskClassify Task = "classify"
+	TaskEntities Task = "entities" // token classification
+	TaskAnswer   Task = "answer"   // extractive question answering
 	TaskFillMask Task = "fill-mask"
 	TaskAttend   Task = "attend"
 )
@@ -97,7 +99,7 @@ type Info struct {
 	ChatTemplate string   `json:"chat_template,omitempty"`
 	Device       string   `json:"device"`
 	DType        string   `json:"dtype"`            // arithmetic
-	Labels       []string `json:"labels,omitempty"` // of Classify
+	Labels       []string `json:"labels,omitempty"` // of Classify or Entities
 
 	Sampling Sampling       `json:"sampling,omitzero"` // what the files ask for; nil fields: they are silent
 	Memory   Memory         `json:"memory"`

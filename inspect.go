@@ -72,6 +72,8 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 	add(writes && cp.chat != nil && cp.tok != nil, TaskChat)
 	add(in.Kind == model.Encode, TaskEmbed)
 	add(slices.Contains(in.HeadList, model.HeadSequence), TaskClassify)
+	add(slices.Contains(in.HeadList, model.HeadToken) && cp.tok != nil, TaskEntities)
+	add(slices.Contains(in.HeadList, model.HeadSpan) && cp.tok != nil, TaskAnswer)
 	add(mask, TaskFillMask)
 	add(cp.tok != nil, TaskAttend)
 	if in.Kind != model.Encode {

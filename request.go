@@ -178,6 +178,45 @@ type Label struct {
 	Score float64 `json:"score"`
 }
 
+// EntitiesRequest asks for the entities in texts.
+type EntitiesRequest struct {
+	Texts    []string `json:"texts"`
+	Group    string   `json:"group,omitempty"`    // "simple" (the usual), "first", "average", "max", "none"
+	Truncate bool     `json:"truncate,omitempty"` // cut what is too long, and say so
+}
+
+// EntitiesResult has the entities of each text, in its order.
+type EntitiesResult struct {
+	Spans     [][]Span `json:"spans"`
+	Truncated []int    `json:"truncated,omitempty"`
+	Usage     Usage    `json:"usage"`
+}
+
+// Span is a part of a text: text[Start:End], in bytes.
+type Span struct {
+	Label string  `json:"label,omitempty"` // of Entities
+	Text  string  `json:"text"`
+	Start int     `json:"start"`
+	End   int     `json:"end"`
+	Score float64 `json:"score"` // a probability
+}
+
+// AnswerRequest asks for the parts of a context that answer a question.
+type AnswerRequest struct {
+	Question  string `json:"question"`
+	Context   string `json:"context"`
+	Top       int    `json:"top,omitempty"`        // 0: the best answer only
+	MaxTokens int    `json:"max_tokens,omitempty"` // of an answer; 0: 15
+	Force     bool   `json:"force,omitempty"`      // an answer even if it is likelier that there is none
+}
+
+// AnswerResult has answers, best first. It is empty if the model finds it
+// likelier that the context has none.
+type AnswerResult struct {
+	Spans []Span `json:"spans"`
+	Usage Usage  `json:"usage"`
+}
+
 // FillMaskRequest asks for words at the masks of a text, written as "[MASK]"
 // for every model, or as Info.MaskToken.
 type FillMaskRequest struct {

@@ -23,6 +23,7 @@ type state struct {
 	err   error
 	ids   []int32  // sink: ids only
 	parts []part   // sink: full
+	words int32    // the number of the present word of the text
 	texts []string // of parts that are not spelled as the vocabulary does
 
 	toks  []token // of the word at hand
@@ -38,6 +39,7 @@ type part struct {
 	id      int32
 	span    span
 	text    int32 // index into state.texts; -1: what the vocabulary says
+	word    int32 // counted within the text
 	special bool
 }
 
@@ -59,7 +61,7 @@ func (t *Tokenizer) state() *state {
 
 func (t *Tokenizer) release(st *state) {
 	size := cap(st.norm[0].text) + cap(st.norm[1].text) + 8*(cap(st.norm[0].al)+cap(st.norm[1].al)) +
-		20*cap(st.parts) + 16*cap(st.texts) + 24*cap(st.syms) + 16*cap(st.heap) + 16*cap(st.nodes) + 12*cap(st.toks)
+		24*cap(st.parts) + 16*cap(st.texts) + 24*cap(st.syms) + 16*cap(st.heap) + 16*cap(st.nodes) + 12*cap(st.toks)
 	for i := range st.pre {
 		for k := range st.pre[i] {
 			size += cap(st.pre[i][k].text) + 8*cap(st.pre[i][k].al)
@@ -81,7 +83,7 @@ const maxGrowth = 32
 // run tokenizes one text into the sink.
 func (st *state) run(text string, o *Options) error {
 	t := st.t
-	st.opt, st.err = o, nil
+	st.opt, st.err, st.words = o, nil, -1
 	st.track = st.full || t.needTrack
 	st.limit = maxGrowth*len(text) + 4096
 	st.norm[0].limit, st.norm[1].limit = st.limit, st.limit
@@ -177,7 +179,8 @@ func (st *state) added(a *addedToken, p piece, start, end int) {
 		return
 	}
 	st.texts = append(st.texts, strings.Clone(p.s[start:end]))
-	st.parts = append(st.parts, part{a.id, p.origin(start, end), int32(len(st.texts) - 1), a.special})
+	st.words++
+	st.parts = append(st.parts, part{a.id, p.origin(start, end), int32(len(st.texts) - 1), st.words, a.special})
 }
 
 // next hands a piece to the k-th pre-tokenizer, or to the model behind the last.
@@ -189,6 +192,7 @@ func (st *state) next(k int, p piece) {
 		st.t.pre[k].split(p, st, k)
 		return
 	}
+	st.words++
 	c := st.t.cuts
 	if c == nil || len(p.s) <= cacheMaxWord && st.t.cache != nil {
 		st.word(p)
@@ -235,7 +239,7 @@ func (st *state) emit(p piece, toks []token) {
 			st.texts = append(st.texts, strings.Clone(p.s[k.start:k.end]))
 			text = int32(len(st.texts) - 1)
 		}
-		st.parts = append(st.parts, part{k.id, p.origin(int(k.start), int(k.end)), text, false})
+		st.parts = append(st.parts, part{k.id, p.origin(int(k.start), int(k.end)), text, st.words, false})
 	}
 }
 

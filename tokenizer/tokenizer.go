@@ -76,6 +76,7 @@ type Encoding struct {
 	Offsets [][2]int // bytes [start, end) of the original text; both 0 for special tokens put around it
 	Special []bool   // special tokens and padding
 	Segment []int8   // 0 or 1: the text the token is from; -1: from none
+	Words   []int32  // the word of its text, as texts are cut before the model; -1: from none
 	Mask    []bool   // false: padding
 }
 
@@ -233,21 +234,21 @@ func (t *Tokenizer) assemble(states []*state, o *Options) *Encoding {
 		n += pads
 	}
 	e := &Encoding{IDs: make([]int32, 0, n), TypeIDs: make([]int32, 0, n), Tokens: make([]string, 0, n), Offsets: make([][2]int, 0, n),
-		Special: make([]bool, 0, n), Segment: make([]int8, 0, n), Mask: make([]bool, 0, n)}
+		Special: make([]bool, 0, n), Segment: make([]int8, 0, n), Words: make([]int32, 0, n), Mask: make([]bool, 0, n)}
 	if left {
 		e.pad(t.padding, pads)
 	}
 	for _, it := range items {
 		if it.text < 0 {
 			for k := 0; o.Special && k < len(it.ids); k++ {
-				e.add(it.ids[k], it.typeID, it.texts[k], span{}, true, -1, true)
+				e.add(it.ids[k], it.typeID, it.texts[k], span{}, true, -1, -1, true)
 			}
 			continue
 		}
 		st := states[it.text]
 		for k := range st.parts {
 			p := &st.parts[k]
-			e.add(p.id, it.typeID, st.text(p), p.span, p.special, int8(it.text), true)
+			e.add(p.id, it.typeID, st.text(p), p.span, p.special, int8(it.text), p.word, true)
 		}
 	}
 	if !left {
@@ -256,19 +257,20 @@ func (t *Tokenizer) assemble(states []*state, o *Options) *Encoding {
 	return e
 }
 
-func (e *Encoding) add(id, typeID int32, text string, at span, special bool, segment int8, attended bool) {
+func (e *Encoding) add(id, typeID int32, text string, at span, special bool, segment int8, word int32, attended bool) {
 	e.IDs = append(e.IDs, id)
 	e.TypeIDs = append(e.TypeIDs, typeID)
 	e.Tokens = append(e.Tokens, text)
 	e.Offsets = append(e.Offsets, [2]int{int(at.start), int(at.end)})
 	e.Special = append(e.Special, special)
 	e.Segment = append(e.Segment, segment)
+	e.Words = append(e.Words, word)
 	e.Mask = append(e.Mask, attended)
 }
 
 func (e *Encoding) pad(p *padding, n int) {
 	for range n {
-		e.add(p.id, p.typeID, p.text, span{}, true, -1, false)
+		e.add(p.id, p.typeID, p.text, span{}, true, -1, -1, false)
 	}
 }
 
@@ -310,6 +312,15 @@ func (t *Tokenizer) ChatTemplate() string { return t.template }
 
 // MaxLength is model_max_length of tokenizer_config.json, or 0 where it sets no limit.
 func (t *Tokenizer) MaxLength() int { return t.maxLength }
+
+// Continuation is what the vocabulary has before tokens that go on with a word, as
+// WordPiece's "##"; "" if it has nothing.
+func (t *Tokenizer) Continuation() string {
+	if m, ok := t.model.(*wordpiece); ok {
+		return m.prefix
+	}
+	return ""
+}
 
 // Description names the family and the size, as "byte-level BPE, 50257 tokens".
 func (t *Tokenizer) Description() string {

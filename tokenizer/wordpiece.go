@@ -13,12 +13,13 @@ type wordpiece struct {
 	trie     *trie // value: id
 	inner    int32 // node below which the tokens inside a word stand
 	hasInner bool
+	prefix   string // what they begin with
 	unk      int32
 	maxChars int
 }
 
 func newWordPiece(v *vocab, unk, prefix string, maxChars int) (*wordpiece, error) {
-	m := &wordpiece{vocab: v, unk: v.id(unk), maxChars: maxChars}
+	m := &wordpiece{vocab: v, unk: v.id(unk), prefix: prefix, maxChars: maxChars}
 	if m.unk < 0 {
 		return nil, fmt.Errorf("model: unk_token %q is not in the vocabulary", unk)
 	}

@@ -154,6 +154,8 @@ var flagOf = map[string]string{
 	"Target":                     "--target",
 	"Top":                        "--top",
 	"Targets":                    "--targets",
+	"Question":                   "--question",
+	"Group":                      "--group",
 	"Config.Device":              "--device",
 	"Config.DType":               "--dtype",
 	"Config.KVDType":             "--kv-dtype",

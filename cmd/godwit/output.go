@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -112,6 +113,9 @@ func plural(n int, word string) string {
 	}
 	return fmt.Sprintf("%d %ss", n, word)
 }
+
+// oneLine is a text with one space in place of line ends and other stretches of space.
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // shorten cuts a text for a line of a terminal.
 func shorten(text string, most int) string {

@@ -22,6 +22,8 @@ type commands struct {
 	Embed    embedCmd    `cmd:"" help:"Give a vector for each line of text."`
 	FillMask fillMaskCmd `cmd:"" help:"Give the likely words at the [MASK] of each line."`
 	Classify classifyCmd `cmd:"" help:"Give the labels of each line."`
+	Entities entitiesCmd `cmd:"" help:"Give the entities in each line, as names and places."`
+	Answer   answerCmd   `cmd:"" help:"Find the part of a text that answers a question."`
 	Attend   attendCmd   `cmd:"" help:"Show what each head looks at: a heat map, a picture or a page."`
 	Tokenize tokenizeCmd `cmd:"" help:"Show the tokens of each line; loads no weights."`
 	Inspect  inspectCmd  `cmd:"" help:"Say what a checkpoint is; reads headers only."`
@@ -47,10 +49,8 @@ var answers = map[string]string{
 	"ps":         "the command is: godwit models",
 	"pull":       "godwit does not download; hf download OWNER/NAME does, and -m OWNER/NAME finds what it left",
 	"download":   "godwit does not download; hf download OWNER/NAME does, and -m OWNER/NAME finds what it left",
-	"ner":        "there is no token classification yet",
-	"entities":   "there is no token classification yet",
-	"qa":         "there is no extractive question answering yet",
-	"answer":     "there is no extractive question answering yet",
+	"ner":        "the command is: godwit entities -m MODEL TEXT",
+	"qa":         "the command is: godwit answer -m MODEL --question QUESTION TEXT",
 	"perplexity": "the command is: godwit score -m MODEL TEXT",
 	"attention":  "the command is: godwit attend -m MODEL TEXT",
 	"serve":      "there is no server yet",

@@ -178,7 +178,7 @@ func TestUnknownCommands(t *testing.T) {
 	}
 	for _, row := range []struct{ word, want string }{
 		{"run", "godwit chat"}, {"show", "godwit inspect"}, {"complete", "godwit generate"}, {"pull", "hf download"}, {"ls", "godwit models"},
-		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, attend, tokenize, inspect, models, devices, version"}, {"", "is no command"},
+		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, entities, answer, attend, tokenize, inspect, models, devices, version"}, {"", "is no command"},
 	} {
 		if got := command(t, "", row.word); got.status != statusUsage || !strings.Contains(got.stderr, row.want) {
 			t.Errorf("%q: %+v does not say %q", row.word, got, row.want)
@@ -232,6 +232,13 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"fill-mask", "-m", bert, "no mask"}, 2, "ParamError", "Text", "[MASK]"},
 		{[]string{"classify", "-m", seqcls, "--top", "9", "w9"}, 2, "ParamError", "Top", "--top 9"},
 		{[]string{"classify", "-m", seqcls, "--pairs", "w9"}, 2, "UsageError", "", "no tab"},
+		{[]string{"entities", "-m", pipelines + "entities", "--group", "last", "x"}, 2, "ParamError", "Group", "--group"},
+		{[]string{"answer", "-m", pipelines + "questions", "x"}, 2, "UsageError", "", "--question"},
+		{[]string{"answer", "-m", pipelines + "questions", "--question", "", "x"}, 2, "ParamError", "Question", "--question"},
+		{[]string{"answer", "-m", pipelines + "questions", "--question", "Who?"}, 2, "ParamError", "Context", "empty"},
+		{[]string{"answer", "-m", pipelines + "questions", "--question", "Who?", "-f", "x", "y"}, 2, "UsageError", "", "not both"},
+		{[]string{"answer", "-m", pipelines + "questions", "--question", "Who?", "--top", "-1", "y"}, 2, "ParamError", "Top", "--top -1"},
+		{[]string{"answer", "--question", "Who?", "y"}, 2, "UsageError", "", "as in: godwit answer -m"},
 		{[]string{"generate", "-m", "nobody/nothing", "x"}, 3, "ModelError", "", "hf download nobody/nothing"},
 		{[]string{"tokenize", "-m", "nobody/nothing", "x"}, 3, "ModelError", "", "hf download nobody/nothing"},
 		{[]string{"inspect", "-m", broken}, 3, "ModelError", "header", "model.safetensors"},
@@ -239,6 +246,8 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"embed", "-m", gpt2, "x"}, 4, "UnsupportedError", "", `task "embed"`},
 		{[]string{"fill-mask", "-m", gpt2, "[MASK]"}, 4, "UnsupportedError", "", `task "fill-mask"`},
 		{[]string{"classify", "-m", bert, "x"}, 4, "UnsupportedError", "", `task "classify"`},
+		{[]string{"entities", "-m", bert, "x"}, 4, "UnsupportedError", "", `task "entities"`},
+		{[]string{"answer", "-m", bert, "--question", "Who?", "x"}, 4, "UnsupportedError", "", `task "answer"`},
 		{[]string{"generate", "-m", bert, "x"}, 4, "UnsupportedError", "", `task "generate"`},
 		{[]string{"generate", "-m", gpt2, "--chat", "x"}, 4, "UnsupportedError", "", `task "chat"`},
 		{[]string{"generate", "-m", gpt2, "--device", "cuda", "x"}, 4, "UnsupportedError", "", "no GPU"},
