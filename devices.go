@@ -14,27 +14,107 @@ import (
 	goruntime "runtime"
 	"strconv"
 	"strings"
+	"sync"
+
+	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/cuda"
+	"github.com/godwit-ml/godwit/ptx"
+	"github.com/godwit-ml/godwit/runtime"
 )
 
-// usableDevices are the names Config.Device takes in this build.
-var usableDevices = []string{"auto", "cpu", "reference"}
-
-// Devices lists the devices this build knows, usable here or not, and of those
-// that are not, why. One has Auto: it is what Config.Device "auto" means.
-func Devices() []DeviceInfo {
-	free, total := freeMemory()
-	return []DeviceInfo{
-		{Name: "reference", Detail: processor() + ", gonum in float32", Auto: true, Free: free, Total: total},
-		{Name: "cpu", Detail: "the same as reference until there is a faster path", Free: free, Total: total},
-		{Name: "cuda", Reason: noGPU},
+// usableDevices are the names that Config.Device takes here.
+func usableDevices() []string {
+	names := []string{"auto", "cpu", "reference", "ptx"}
+	for i := range gpus().devices {
+		names = append(names, fmt.Sprintf("cuda:%d", i))
 	}
+	if emulates() {
+		names = append(names, "cuda:emu")
+	}
+	return names
 }
 
-const (
-	noGPU  = "this build has no GPU device"
-	noPTX  = "this build has no PTX interpreter"
-	noPath = "this build has no faster paths of the CPU"
-)
+// Devices lists the devices this build knows, usable here or not, and of those
+// that are not, why. One has Auto: it is what Config.Device "auto" means. A GPU
+// is opened to be asked.
+func Devices() []DeviceInfo {
+	free, total := freeMemory()
+	list := []DeviceInfo{
+		{Name: "reference", Detail: processor() + ", gonum in float32", Free: free, Total: total},
+		{Name: "cpu", Detail: "the same as reference until there is a faster path", Free: free, Total: total},
+		{Name: "ptx", Detail: "the GPU's kernels in an interpreter, to test them; slow", Free: free, Total: total},
+	}
+	found := gpus()
+	list = append(list, found.devices...)
+	if found.err != nil {
+		list = append(list, DeviceInfo{Name: "cuda", Reason: reasonOf(found.err)})
+	}
+	if emulates() {
+		list = append(list, DeviceInfo{Name: "cuda:emu", Detail: "the driver binding over the interpreter, to test it; slow", Free: free, Total: total})
+	}
+	auto, _ := autoDevice()
+	for i := range list {
+		list[i].Auto = list[i].Name == auto
+	}
+	return list
+}
+
+// gpuList is what asking for GPUs gave.
+type gpuList struct {
+	devices []DeviceInfo
+	err     error // why there are no more
+}
+
+// gpus asks the driver once in a process.
+var gpus = sync.OnceValue(func() (l gpuList) {
+	for i := 0; ; i++ {
+		d, err := cuda.NewCUDA(i, cuda.Config{})
+		if err != nil {
+			if i == 0 {
+				l.err = err
+			}
+			return l
+		}
+		info := DeviceInfo{Name: d.Info().Name, Detail: d.Info().Detail}
+		for _, k := range d.Kernels() {
+			if k.Out != "" {
+				info.Detail += "; " + k.Out
+			}
+		}
+		info.Free, info.Total, _ = d.MemInfo() // 0, 0: unknown
+		if err := d.Close(); err != nil {
+			info.Reason = reasonOf(err)
+		}
+		l.devices = append(l.devices, info)
+	}
+})
+
+// emulates reports whether the build has the driver binding, whose functions can
+// be emulated.
+var emulates = sync.OnceValue(func() bool {
+	d, err := cuda.NewEmu(cuda.Config{})
+	return err == nil && d.Close() == nil
+})
+
+// autoDevice is what "auto" means here, and why not a GPU.
+func autoDevice() (name, why string) {
+	found := gpus()
+	for _, d := range found.devices {
+		if d.Reason == "" {
+			return d.Name, ""
+		}
+		why = d.Reason
+	}
+	if found.err != nil {
+		why = reasonOf(found.err)
+	}
+	return "reference", why
+}
+
+// reasonOf is an error without the name of the package it comes from.
+func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "cuda: ") }
+
+const noPath = "this build has no faster paths of the CPU"
 
 // resolveDevice gives the device that a Config.Device means; "" is
 // $GODWIT_DEVICE, else auto. A device that exists elsewhere is an
@@ -51,18 +131,84 @@ func resolveDevice(name string) (canonical string, err error) {
 	base, part, parted := strings.Cut(name, ":")
 	reason := ""
 	switch {
-	case !parted && (base == "auto" || base == "cpu" || base == "reference"):
+	case name == "auto":
+		canonical, _ = autoDevice()
+		return canonical, nil
+	case name == "cpu" || name == "reference":
 		return "reference", nil
+	case name == "ptx":
+		return name, nil
 	case base == "cpu" && (part == "vnni" || part == "avx512" || part == "avx2" || part == "portable"):
 		reason = noPath
-	case base == "cuda" && (!parted || part == "emu" || isOrdinal(part)):
-		reason = noGPU
-	case name == "ptx":
-		reason = noPTX
+	case name == "cuda:emu":
+		if emulates() {
+			return name, nil
+		}
+		reason = reasonOf(gpus().err)
+	case base == "cuda" && (!parted || isOrdinal(part)):
+		n, _ := strconv.Atoi(part)
+		found := gpus()
+		switch {
+		case n < len(found.devices) && found.devices[n].Reason == "":
+			return found.devices[n].Name, nil
+		case n < len(found.devices):
+			reason = found.devices[n].Reason
+		case found.err != nil:
+			reason = reasonOf(found.err)
+		default:
+			reason = fmt.Sprintf("there are %d GPUs, from 0 on", len(found.devices))
+		}
 	default:
-		return "", &ParamError{Field: "Config.Device", Value: name, Reason: "no such device" + from + "; there is: " + strings.Join(usableDevices, ", ")}
+		return "", &ParamError{Field: "Config.Device", Value: name, Reason: "no such device" + from + "; there is: " + strings.Join(usableDevices(), ", ")}
 	}
-	return "", &UnsupportedError{What: fmt.Sprintf("device %q%s (%s)", name, from, reason), Have: append([]string(nil), usableDevices...)}
+	return "", &UnsupportedError{What: fmt.Sprintf("device %q%s (%s)", name, from, reason), Have: usableDevices()}
+}
+
+// openDevice opens the device that resolveDevice gave, and for one that may lack
+// an operation its fallback.
+func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
+	host := func() runtime.Device { return cpu.NewReference(cpu.Config{Threads: cfg.Threads}) }
+	var gpu *cuda.Device
+	base, part, _ := strings.Cut(cfg.Device, ":")
+	switch {
+	case base == "ptx":
+		gpu, err = cuda.NewPTX(cuda.Config{Mode: ptx.Config{Workers: cfg.Threads}})
+	case part == "emu":
+		gpu, err = cuda.NewEmu(cuda.Config{Mode: ptx.Config{Workers: cfg.Threads}})
+	case base == "cuda":
+		n, _ := strconv.Atoi(part) // resolveDevice made it
+		gpu, err = cuda.NewCUDA(n, cuda.Config{})
+	default:
+		return host(), nil, nil
+	}
+	if err != nil {
+		return nil, nil, &DeviceError{Device: cfg.Device, Op: "open", Err: err}
+	}
+	return gpu, host(), nil
+}
+
+// deviceMemory is the free memory of a device that is not open, bytes; 0: it is
+// not known.
+func deviceMemory(name string) int64 {
+	for _, d := range gpus().devices {
+		if d.Name == name {
+			return d.Free
+		}
+	}
+	free, _ := freeMemory()
+	return free
+}
+
+// freeOn is the free memory of an open device, bytes; 0: it is not known. What
+// is emulated lies in the memory of this machine.
+func freeOn(dev runtime.Device) int64 {
+	free, _ := freeMemory()
+	if gpu, ok := dev.(*cuda.Device); ok {
+		if there, _, err := gpu.MemInfo(); err == nil && (strings.HasPrefix(gpu.Info().Name, "cuda:") && gpu.Info().Name != "cuda:emu" || there < free) {
+			return there
+		}
+	}
+	return free
 }
 
 func isOrdinal(s string) bool {

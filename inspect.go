@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/godwit-ml/godwit/model"
 	"github.com/godwit-ml/godwit/runtime"
@@ -31,7 +32,7 @@ func Inspect(ctx context.Context, path string, cfg Config) (*Info, error) {
 	if err != nil {
 		return nil, modelError(path, err)
 	}
-	plan := estimate(cp, in, cfg)
+	plan := estimate(cp, in, cfg, deviceMemory(cfg.Device))
 	in.Context = plan.context
 	info := describe(cp, in, cfg, plan)
 	for _, name := range cp.weights.Names() {
@@ -121,28 +122,40 @@ type plan struct {
 // need is what has to be there beside mapped files, which the system can drop.
 func (p plan) need() int64 { return p.memory.Weights + p.memory.KV + p.memory.Scratch }
 
-// estimate is the plan for what the configuration wants, whether it fits or not.
-func estimate(cp *checkpoint, in model.Info, cfg Config) plan {
+// estimate is the plan for what the configuration wants, whether it fits or not;
+// free is what the device has.
+func estimate(cp *checkpoint, in model.Info, cfg Config, free int64) plan {
 	p := plan{context: in.Context}
 	if cfg.Context > 0 {
 		p.context = min(cfg.Context, in.Context)
 	}
 	p.memory.Limit = cfg.MemoryLimit
 	if p.memory.Limit == 0 {
-		free, _ := freeMemory()
 		p.memory.Limit = free - free/10
 	}
-	inner := in.Hidden
+	kernels := cfg.Device != "reference"
+	inner, unpacked := in.Hidden, map[string]bool{}
 	for _, name := range cp.weights.Names() {
 		t, _ := cp.weights.Info(name)
 		rows, cols := t.RowsCols()
 		p.memory.Mapped += t.Bytes
-		// The reference expands every type to F32 once. What is F32 stays
-		// mapped, unless it is stacked with others: count it.
-		p.memory.Weights += 4 * int64(rows) * int64(cols)
+		// Every type is expanded to F32 once, but F16 by devices with kernels. On
+		// the reference F32 stays mapped, unless it is stacked with others: count it.
+		size := int64(4)
+		switch {
+		case kernels && t.DType == runtime.F16:
+			size = 2
+		case kernels && t.DType != runtime.F32:
+			unpacked[t.DType.String()] = true
+		}
+		p.memory.Weights += size * int64(rows) * int64(cols)
 		if rows != in.Vocab && cols != in.Vocab {
 			inner = max(inner, rows, cols)
 		}
+	}
+	if len(unpacked) > 0 {
+		types := strings.Join(slices.Sorted(maps.Keys(unpacked)), ", ")
+		p.notes = append(p.notes, fmt.Sprintf("weights of %s are unpacked to F32 on %s", types, cfg.Device))
 	}
 	p.memory.Weights += 8 * int64(p.context) * int64(in.HeadDim) / 2 // tables of rotary positions
 	tokens := int64(stepTokens)
@@ -167,8 +180,8 @@ func (p *plan) setBlocks(in model.Info, dtype runtime.DType, sequences int) {
 
 // planMemory fits a model into the limit. A context that was asked for is kept
 // or refused; the checkpoint's own is shortened to what fits.
-func planMemory(cp *checkpoint, in model.Info, cfg Config) (plan, error) {
-	p := estimate(cp, in, cfg)
+func planMemory(cp *checkpoint, in model.Info, cfg Config, free int64) (plan, error) {
+	p := estimate(cp, in, cfg, free)
 	if cfg.Context > in.Context {
 		return p, &ParamError{"Config.Context", cfg.Context, fmt.Sprintf("the model has %d positions", in.Context)}
 	}

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/cuda"
 	"github.com/godwit-ml/godwit/engine"
 	"github.com/godwit-ml/godwit/model"
 	"github.com/godwit-ml/godwit/runtime"
@@ -21,16 +21,18 @@ import (
 // Model is one checkpoint with every head it has. Any number of goroutines may
 // use it; nothing can be set after Open.
 type Model struct {
-	cp       *checkpoint
-	cfg      Config
-	inner    model.Model
-	in       model.Info
-	info     Info
-	dev      runtime.Device
-	engine   *engine.Engine
-	sampling Sampling // Config over the checkpoint's
-	closed   atomic.Bool
-	ended    chan struct{}
+	cp         *checkpoint
+	cfg        Config
+	inner      model.Model
+	in         model.Info
+	info       Info
+	dev        runtime.Device
+	fallback   runtime.Device // of what dev does not support; nil: dev supports all
+	engine     *engine.Engine
+	openDevice opener
+	sampling   Sampling // Config over the checkpoint's
+	closed     atomic.Bool
+	ended      chan struct{}
 }
 
 // Open opens a Hugging Face directory or a .gguf file and loads its weights.
@@ -106,8 +108,16 @@ func checkConfig(cfg *Config) error {
 }
 
 // open loads a checkpoint and starts its engine. It owns cp.
-func open(ctx context.Context, cp *checkpoint, cfg Config) (m *Model, err error) {
-	m = &Model{cp: cp, cfg: cfg, ended: make(chan struct{})}
+func open(ctx context.Context, cp *checkpoint, cfg Config) (*Model, error) {
+	return openOn(ctx, cp, cfg, openDevice)
+}
+
+// opener opens a device by the name that resolveDevice gave, and its fallback.
+type opener func(cfg Config) (dev, fallback runtime.Device, err error)
+
+// openOn is open with devices of another's making.
+func openOn(ctx context.Context, cp *checkpoint, cfg Config, devices opener) (m *Model, err error) {
+	m = &Model{cp: cp, cfg: cfg, openDevice: devices, ended: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = m.release() // what is wrong with the model matters more
@@ -121,39 +131,89 @@ func open(ctx context.Context, cp *checkpoint, cfg Config) (m *Model, err error)
 	if err != nil {
 		return m, modelError(cp.path, err)
 	}
-	plan, err := planMemory(cp, in, cfg)
+	if m.dev, m.fallback, err = devices(cfg); err != nil {
+		return m, err
+	}
+	plan, err := planMemory(cp, in, cfg, freeOn(m.dev))
 	if err != nil {
 		return m, err
 	}
-	m.dev = cpu.NewReference(cpu.Config{Threads: cfg.Threads})
-	s := runtime.NewStream(m.dev, nil)
-	s.OnLoad = loadHook(ctx, s, plan.memory.Mapped, cfg.Progress)
-	err = cp.weights.Guard(func() (err error) {
-		m.inner, err = model.Load(s, cp.weights, cp.source, model.Options{Context: plan.context})
-		return err
-	})
+	s, err := m.load(ctx, plan, cfg.Progress)
 	if err != nil {
-		s.Close()
-		if ctx.Err() != nil {
-			return m, context.Cause(ctx)
-		}
-		return m, modelError(cp.path, err)
+		return m, err
 	}
-	s.OnLoad = nil
 	if cfg.Progress != nil {
 		n := plan.memory.Mapped
 		cfg.Progress(Progress{"weights", n, n})
 	}
 	m.in = m.inner.Info()
 	m.in.Context = plan.context
-	m.engine, err = engine.New(s, m.inner, engine.Config{Blocks: plan.blocks, BlockSize: blockSize, KVDType: kvTypes[cfg.KVDType], Context: plan.context})
+	m.engine, err = engine.New(s, m.inner, engine.Config{Blocks: plan.blocks, BlockSize: blockSize, KVDType: kvTypes[cfg.KVDType], Context: plan.context,
+		Reopen: func() (*runtime.Stream, model.Model, error) {
+			_ = m.closeDevices() // a lost device has nothing to give back
+			s, err := m.load(context.Background(), plan, nil)
+			return s, m.inner, err
+		}})
 	if err != nil {
 		s.Close()
-		return m, err
+		return m, m.loadError(err)
 	}
 	m.sampling = mergeSampling(cfg.Sampling, cp.sampling)
 	m.info = describe(cp, m.in, cfg, plan)
 	return m, nil
+}
+
+// load opens the device and loads the weights on it. After Open it runs on the
+// engine's goroutine alone, as does whatever uses inner.
+func (m *Model) load(ctx context.Context, plan plan, progress func(Progress)) (s *runtime.Stream, err error) {
+	if m.dev == nil {
+		if m.dev, m.fallback, err = m.openDevice(m.cfg); err != nil {
+			return nil, err
+		}
+	}
+	s = runtime.NewStream(m.dev, m.fallback)
+	s.OnLoad = loadHook(ctx, s, plan.memory.Mapped, progress)
+	err = m.cp.weights.Guard(func() (err error) {
+		m.inner, err = model.Load(s, m.cp.weights, m.cp.source, model.Options{Context: plan.context})
+		if err == nil {
+			err = s.Sync() // copies to a device fail late
+		}
+		return err
+	})
+	if err != nil {
+		s.Close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, m.loadError(err)
+	}
+	s.OnLoad = nil
+	return s, nil
+}
+
+// loadError is an error of loading, as this package's.
+func (m *Model) loadError(err error) error {
+	var full *cuda.MemoryError
+	var driver *cuda.DriverError
+	switch {
+	case errors.As(err, &full):
+		return &MemoryError{Device: m.cfg.Device, Need: full.Wanted, Free: full.Free}
+	case errors.As(err, &driver):
+		return &DeviceError{Device: m.cfg.Device, Op: "load", Err: err}
+	}
+	return modelError(m.cp.path, err)
+}
+
+// closeDevices gives back what the devices hold; closed ones are forgotten.
+func (m *Model) closeDevices() error {
+	var errs []error
+	for _, d := range []*runtime.Device{&m.dev, &m.fallback} {
+		if *d != nil {
+			errs = append(errs, (*d).Close())
+			*d = nil
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // loadHook reports progress, all but the end, and stops loading when ctx is done.
@@ -189,11 +249,7 @@ func (m *Model) release() error {
 	if m.engine != nil {
 		m.engine.Close()
 	}
-	var err error
-	if m.dev != nil {
-		err = m.dev.Close()
-	}
-	return errors.Join(err, m.cp.weights.Close())
+	return errors.Join(m.closeDevices(), m.cp.weights.Close())
 }
 
 // Info describes the model.

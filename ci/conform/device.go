@@ -3,13 +3,18 @@ package main
 // The device and the arithmetic of a run.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/godwit-ml/godwit"
 	"github.com/godwit-ml/godwit/ci/golden"
 	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/cuda"
 	"github.com/godwit-ml/godwit/runtime"
 )
 
@@ -17,6 +22,7 @@ import (
 type device struct {
 	name          string
 	dev, fallback runtime.Device
+	gpu           *cuda.Device // dev, if it has a driver
 }
 
 // openDevice opens a device by its name.
@@ -28,17 +34,42 @@ func openDevice(name, dtype string) (*device, error) {
 	default:
 		return nil, fmt.Errorf("-dtype %q is none of f32, fast, bf16, f16", dtype)
 	}
-	switch name {
-	case "auto", "cpu", "reference":
-		return &device{name: name, dev: cpu.NewReference(cpu.Config{})}, nil
-	}
-	text := fmt.Sprintf("-device %q: usable are auto, cpu, reference", name)
-	for _, d := range godwit.Devices() {
-		if base, _, _ := strings.Cut(name, ":"); d.Name == base && d.Reason != "" {
-			text += "; " + d.Name + ": " + d.Reason
+	d := &device{name: name}
+	var err error
+	base, part, _ := strings.Cut(name, ":")
+	switch {
+	case name == "auto" || name == "cpu" || name == "reference":
+		d.dev = cpu.NewReference(cpu.Config{})
+		return d, nil
+	case name == "ptx":
+		d.gpu, err = cuda.NewPTX(cuda.Config{})
+	case name == "cuda:emu":
+		d.gpu, err = cuda.NewEmu(cuda.Config{})
+	case base == "cuda":
+		ordinal, bad := strconv.Atoi(cmp.Or(part, "0"))
+		if bad != nil {
+			return nil, fmt.Errorf("-device %q: want a number after cuda:", name)
 		}
+		d.gpu, err = cuda.NewCUDA(ordinal, cuda.Config{})
+	default:
+		return nil, fmt.Errorf("-device %q is none of auto, cpu, reference, ptx, cuda, cuda:N, cuda:emu", name)
 	}
-	return nil, errors.New(text)
+	if err != nil {
+		return nil, fmt.Errorf("-device %s: %w", name, err)
+	}
+	d.dev, d.fallback = d.gpu, cpu.NewReference(cpu.Config{})
+	return d, nil
+}
+
+// calls prints how often each function of the driver was called, if there is one.
+func (d *device) calls(w io.Writer) {
+	if d.gpu == nil {
+		return
+	}
+	calls := d.gpu.Calls()
+	for _, name := range slices.Sorted(maps.Keys(calls)) {
+		fmt.Fprintf(w, "%s %d\n", name, calls[name])
+	}
 }
 
 func (d *device) close() error {

@@ -92,7 +92,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, dev.close()) }()
+	defer func() {
+		dev.calls(stderr)
+		err = errors.Join(err, dev.close())
+	}()
 	w, err := newWriter(o.out)
 	if err != nil {
 		return err

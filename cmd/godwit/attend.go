@@ -45,7 +45,7 @@ func (c *attendCmd) Run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
+	defer func() { err = errors.Join(err, finish(s, model, &c.noteFlags)) }()
 	a, err := model.Attend(ctx, c.request(text))
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (c *chatCmd) Run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
+	defer func() { err = errors.Join(err, finish(s, model, &c.noteFlags)) }()
 	if _, _, err := model.Render(godwit.Request{Messages: []godwit.Message{{Role: "user", Content: "?"}}}); errors.Is(err, godwit.ErrUnsupported) {
 		return err
 	}

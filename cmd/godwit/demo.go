@@ -16,6 +16,7 @@ import (
 
 type demoCmd struct {
 	Sentence []string `arg:"" optional:"" help:"A sentence about something one can learn, words joined by spaces; unset: I love NLP."`
+	deviceFlag
 	jsonFlag
 	quietFlag
 }
@@ -39,6 +40,8 @@ type walk struct {
 	Continuation []writtenToken `json:"continuation"`
 	Masked       string         `json:"masked"`
 	Fills        []godwit.Label `json:"fills"`
+
+	config godwit.Config
 }
 
 // writtenWord is a word of the rewritten sentence, and where the decoder looked.
@@ -61,7 +64,7 @@ type writtenToken struct {
 
 // Run walks step by step and prints each as it is known; JSON is one object.
 func (c *demoCmd) Run(ctx context.Context, s *streams) error {
-	w := &walk{Sentence: strings.Join(c.Sentence, " ")}
+	w := &walk{Sentence: strings.Join(c.Sentence, " "), config: godwit.Config{Device: c.Device}}
 	if strings.TrimSpace(w.Sentence) == "" {
 		w.Sentence = defaultSentence
 	}
@@ -94,8 +97,8 @@ func (c *demoCmd) Run(ctx context.Context, s *streams) error {
 }
 
 // with opens a model of the demo for the length of use.
-func with(ctx context.Context, name string, use func(*godwit.Model) error) error {
-	m, err := godwit.OpenFS(ctx, demo.FS, name, godwit.Config{})
+func (w *walk) with(ctx context.Context, name string, use func(*godwit.Model) error) error {
+	m, err := godwit.OpenFS(ctx, demo.FS, name, w.config)
 	if err != nil {
 		return err
 	}
@@ -104,7 +107,7 @@ func with(ctx context.Context, name string, use func(*godwit.Model) error) error
 
 // rewriteStep makes the vector and the rewritten sentence.
 func rewriteStep(ctx context.Context, w *walk) error {
-	return with(ctx, "rewrite", func(m *godwit.Model) error {
+	return w.with(ctx, "rewrite", func(m *godwit.Model) error {
 		one := &godwit.Capture{Layers: []int{-1}, Prompt: true, Hidden: true}
 		var tokens []godwit.Token
 		for t, err := range m.Generate(ctx, godwit.Request{Prompt: w.Sentence, Logprobs: 1, Capture: one}) {
@@ -176,7 +179,7 @@ func writtenWords(tokens []godwit.Token) []writtenWord {
 func continueStep(ctx context.Context, w *walk) error {
 	words := strings.Fields(w.Sentence)
 	w.Prompt = strings.Join(words[:min(2, len(words))], " ")
-	return with(ctx, "lm", func(m *godwit.Model) error {
+	return w.with(ctx, "lm", func(m *godwit.Model) error {
 		for t, err := range m.Generate(ctx, godwit.Request{Prompt: w.Prompt, Logprobs: 1, MaxTokens: 24}) {
 			if err != nil {
 				return err
@@ -192,7 +195,7 @@ func continueStep(ctx context.Context, w *walk) error {
 // fillStep masks the first changed word of the rewritten sentence, or its last.
 func fillStep(ctx context.Context, w *walk) error {
 	w.Masked = maskChanged(w.Sentence, w.Rewritten)
-	return with(ctx, "masked", func(m *godwit.Model) error {
+	return w.with(ctx, "masked", func(m *godwit.Model) error {
 		r, err := m.FillMask(ctx, godwit.FillMaskRequest{Text: w.Masked, Top: 5})
 		if err != nil {
 			return err

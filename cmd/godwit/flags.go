@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,9 +43,14 @@ func (f *modelFlag) given(command string) error {
 	return nil
 }
 
+// deviceFlag says where a model runs.
+type deviceFlag struct {
+	Device string `group:"model" placeholder:"NAME" help:"As godwit devices lists them; unset: $$GODWIT_DEVICE, else auto."`
+}
+
 // computeFlags say where and how a model runs.
 type computeFlags struct {
-	Device  string   `group:"model" placeholder:"NAME" help:"As godwit devices lists them; unset: $$GODWIT_DEVICE, else auto."`
+	deviceFlag
 	DType   string   `group:"model" name:"dtype" placeholder:"TYPE" help:"Arithmetic: f32 is exact; unset: the fastest for the stored weights."`
 	Threads int      `group:"model" short:"t" placeholder:"N" help:"Threads that compute; unset: all."`
 	CtxSize int      `group:"model" short:"c" placeholder:"N" help:"Most tokens of a sequence; unset: the checkpoint's."`
@@ -85,6 +92,16 @@ func open(ctx context.Context, s *streams, m *modelFlag, n *noteFlags, cfg godwi
 		fmt.Fprintf(s.notes, "opened in %s: %s; %s of files mapped\n", seconds(time.Since(start)), memory(info.Memory), size(info.Memory.Mapped))
 	}
 	return model, nil
+}
+
+// finish closes a model, and says what its device left to the CPU.
+func finish(s *streams, model *godwit.Model, n *noteFlags) error {
+	if falls := model.Stats().Fallbacks; !n.Quiet {
+		for _, what := range slices.Sorted(maps.Keys(falls)) {
+			fmt.Fprintf(s.notes, "%s ran on the CPU instead of %s: %s\n", plural(int(falls[what]), "operation"), model.Info().Device, what)
+		}
+	}
+	return model.Close()
 }
 
 // open opens the model that is named, or the demo's.

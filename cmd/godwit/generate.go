@@ -75,7 +75,7 @@ func (c *generateCmd) Run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
+	defer func() { err = errors.Join(err, finish(s, model, &c.noteFlags)) }()
 
 	var result *godwit.Result
 	switch {

@@ -44,7 +44,7 @@ func (j *job) run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
+	defer func() { err = errors.Join(err, finish(s, model, j.notes)) }()
 	start := time.Now()
 	inputs, tokens := 0, 0
 	for b, err := range j.lines.batches(ctx, s, j.notes.Quiet) {

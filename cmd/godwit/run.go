@@ -29,6 +29,7 @@ type commands struct {
 	Inspect  inspectCmd  `cmd:"" help:"Say what a checkpoint is; reads headers only."`
 	Models   modelsCmd   `cmd:"" help:"List the models on this machine that have names."`
 	Devices  devicesCmd  `cmd:"" help:"List the devices, usable or not, and why not."`
+	PTX      ptxCmd      `cmd:"" name:"ptx" help:"Run, check or count CUDA kernels where there is no GPU."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
@@ -108,7 +109,7 @@ func dispatch(ctx context.Context, args []string, s *streams) (name string, err 
 	}
 	parsed, err := parse(parser, args)
 	if parsed != nil && parsed.Selected() != nil {
-		name = parsed.Selected().Name
+		name = strings.TrimPrefix(parsed.Selected().FullPath(), "godwit ") // "ptx run"
 	}
 	if err != nil || parsed == nil {
 		return name, err

@@ -178,7 +178,7 @@ func TestUnknownCommands(t *testing.T) {
 	}
 	for _, row := range []struct{ word, want string }{
 		{"run", "godwit chat"}, {"show", "godwit inspect"}, {"complete", "godwit generate"}, {"pull", "hf download"}, {"ls", "godwit models"},
-		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, entities, answer, attend, tokenize, inspect, models, devices, version"}, {"", "is no command"},
+		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, entities, answer, attend, tokenize, inspect, models, devices, ptx, version"}, {"", "is no command"},
 	} {
 		if got := command(t, "", row.word); got.status != statusUsage || !strings.Contains(got.stderr, row.want) {
 			t.Errorf("%q: %+v does not say %q", row.word, got, row.want)
@@ -250,7 +250,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"answer", "-m", bert, "--question", "Who?", "x"}, 4, "UnsupportedError", "", `task "answer"`},
 		{[]string{"generate", "-m", bert, "x"}, 4, "UnsupportedError", "", `task "generate"`},
 		{[]string{"generate", "-m", gpt2, "--chat", "x"}, 4, "UnsupportedError", "", `task "chat"`},
-		{[]string{"generate", "-m", gpt2, "--device", "cuda", "x"}, 4, "UnsupportedError", "", "no GPU"},
+		{[]string{"generate", "-m", gpt2, "--device", "cuda", "x"}, 4, "UnsupportedError", "", "no CUDA driver"},
 		{[]string{"generate", "-m", gpt2, "--dtype", "bf16", "x"}, 4, "UnsupportedError", "", "f32"},
 		{[]string{"embed", "-m", bert, "short", long}, 1, "TooLongError", "", "input 1 has"},
 		{[]string{"generate", "-m", gpt2, "--memory", "1KiB", "x"}, 1, "MemoryError", "", "MiB"},
