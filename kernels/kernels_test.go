@@ -43,9 +43,16 @@ func modes(t *testing.T) []ptx.Config {
 		t.Fatalf("-modes %s: want one or all", *modesFlag)
 	}
 	for i := range list {
-		list[i].Workers = 1 // tests are parallel themselves
+		list[i] = bounded(list[i])
 	}
 	return list
+}
+
+// bounded is a mode for tests, which are parallel themselves: a kernel that does
+// not end is to fail before the test's time is up.
+func bounded(mode ptx.Config) ptx.Config {
+	mode.Workers, mode.Steps = 1, 1<<20
+	return mode
 }
 
 // every is all kernels, those of the ladders after those that ship.
@@ -306,7 +313,7 @@ func TestCounts(t *testing.T) {
 			t.Parallel()
 			counted := 0
 			for _, s := range k.Shapes {
-				r, err := measure.Shape(context.Background(), k, s, ptx.Config{Order: ptx.Forward, Count: true, Workers: 1})
+				r, err := measure.Shape(context.Background(), k, s, bounded(ptx.Config{Order: ptx.Forward, Count: true}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -316,7 +323,7 @@ func TestCounts(t *testing.T) {
 				counted++
 				checkCounts(t, s.Name, r)
 				checkResult(t, s, r.Bits)
-				again, err := measure.Shape(context.Background(), k, s, ptx.Config{Order: ptx.Random, Seed: 5, Workers: 1})
+				again, err := measure.Shape(context.Background(), k, s, bounded(ptx.Config{Order: ptx.Random, Seed: 5}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -420,7 +427,7 @@ func TestLadders(t *testing.T) {
 			}
 			last := make([]measure.Prediction, len(measure.Chips))
 			for i, k := range append(slices.Clone(ladder.Steps), shipped) {
-				r, err := measure.Shape(context.Background(), k, common, ptx.Config{Count: true, Workers: 1})
+				r, err := measure.Shape(context.Background(), k, common, bounded(ptx.Config{Count: true}))
 				switch {
 				case err != nil:
 					t.Fatal(err)
