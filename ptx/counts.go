@@ -104,7 +104,7 @@ func (c *Counts) Sources() []Line {
 			at[l.Source] = j
 			list = append(list, Line{Line: l.Line, Source: l.Source})
 		}
-		list[j].Work.Add(&l.Work)
+		list[j].Add(&l.Work)
 	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, an := splitSource(list[i].Source)
@@ -181,7 +181,7 @@ func merge(k *Kernel, all [][]counter, ctas int64) *Counts {
 		}
 		l.FLOPs = l.Threads * int64(in.flops)
 		c.Lines = append(c.Lines, l)
-		c.Work.Add(&l.Work)
+		c.Add(&l.Work)
 		if l.Issues > 0 {
 			c.Ops[in.op] += l.Issues
 		}
@@ -191,23 +191,28 @@ func merge(k *Kernel, all [][]counter, ctas int64) *Counts {
 
 // account counts one access by the lanes m.
 func (x *access) account(w *warp, a *row64, m uint32) {
-	n := x.size()
-	s := x.space
-	c := &w.counts[w.pc]
-	if s == spaceGeneric {
-		for s = spaceGlobal; m != 0; m &= m - 1 {
-			lane := bits.TrailingZeros32(m)
-			if s, _ = window(a[lane]); s != spaceShared {
-				break
-			}
-			w.t[3] = *a
-			for i := range w.t[3] {
-				_, w.t[3][i] = window(a[i])
-			}
-			a = &w.t[3]
-			break
+	if x.space != spaceGeneric {
+		x.accountIn(x.space, w, a, m)
+		return
+	}
+	var lanes [spaceConst + 1]uint32
+	to := &w.t[3]
+	for mm := m; mm != 0; mm &= mm - 1 {
+		lane := bits.TrailingZeros32(mm) & 31
+		s, o := window(a[lane])
+		lanes[s] |= 1 << lane
+		to[lane] = o
+	}
+	for s, mm := range lanes {
+		if mm != 0 {
+			x.accountIn(space(s), w, to, mm)
 		}
 	}
+}
+
+func (x *access) accountIn(s space, w *warp, a *row64, m uint32) {
+	n := x.size()
+	c := &w.counts[w.pc]
 	part := uint32(allLanes)
 	step := warpSize
 	switch {

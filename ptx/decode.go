@@ -61,16 +61,16 @@ type dec struct {
 	m *Module
 	k *Kernel
 
-	regs   []ptype // virtual registers
-	stmts  []placed
-	phys   []int32 // by virtual register; nil in the first pass
-	n32    int32   // first column after the registers
-	n64    int32
-	uses   []int32 // of the current statement
-	defs   []int32
-	const_ map[constant]int32
-	slotOf map[slot]int32
-	nslot  [2]int32
+	regs     []ptype // virtual registers
+	stmts    []placed
+	phys     []int32 // by virtual register; nil in the first pass
+	n32      int32   // first column after the registers
+	n64      int32
+	uses     []int32 // of the current statement
+	defs     []int32
+	literals map[constant]int32
+	slotOf   map[slot]int32
+	nslot    [2]int32
 
 	st    *placed
 	index int
@@ -142,7 +142,7 @@ func (d *dec) kernel(f *function) {
 
 // pass decodes every statement.
 func (d *dec) pass(done func()) {
-	d.const_ = map[constant]int32{}
+	d.literals = map[constant]int32{}
 	d.slotOf = map[slot]int32{}
 	d.nslot = [2]int32{}
 	d.k.literals32, d.k.literals64, d.k.slots = nil, nil, nil
@@ -321,7 +321,7 @@ func (d *dec) symbol(a *arg, t ptype) col {
 // literal is a constant column.
 func (d *dec) literal(v uint64, wide bool) col {
 	c := constant{v, wide}
-	i, ok := d.const_[c]
+	i, ok := d.literals[c]
 	if !ok {
 		if wide {
 			i = int32(len(d.k.literals64))
@@ -330,7 +330,7 @@ func (d *dec) literal(v uint64, wide bool) col {
 			i = int32(len(d.k.literals32))
 			d.k.literals32 = append(d.k.literals32, uint32(v))
 		}
-		d.const_[c] = i
+		d.literals[c] = i
 	}
 	return col{^i, wide}
 }

@@ -477,9 +477,10 @@ func cutOp(op string) (base, rest string, ok bool) {
 
 func (d *dec) logicPred(op string) {
 	n := 3
-	if op == "not" {
+	switch op {
+	case "not":
 		n = 2
-	} else if op == "cnot" {
+	case "cnot":
 		d.fail("type .pred")
 	}
 	d.operands(n, n)

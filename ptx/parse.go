@@ -125,7 +125,7 @@ func Parse(file string, src []byte) (mod *Module, err error) {
 
 func (p *parser) advance() token {
 	t := p.tok
-	p.tok = p.lexer.next()
+	p.tok = p.next()
 	return t
 }
 
