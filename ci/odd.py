@@ -26,6 +26,10 @@ GROUPED = ROPE | dict(hidden_size=24, num_attention_heads=6, num_key_value_heads
 FALCON = dict(vocab_size=53, hidden_size=24, num_hidden_layers=2, num_attention_heads=6, max_position_embeddings=24, ffn_hidden_size=31)
 BLOOM = dict(vocab_size=53, hidden_size=21, n_layer=2, n_head=3)
 NEOX = ROPE | dict(hidden_size=36, num_attention_heads=3)
+MOE = GROUPED | dict(moe_intermediate_size=13, num_experts=5, num_experts_per_tok=2, head_dim=6)
+GEMMA = GROUPED | dict(head_dim=6)
+LONG = dict(rope_type="longrope", rope_theta=500.0, short_factor=[1.0, 1.2], long_factor=[1.5, 3.0])
+FULL, SLIDING = "full_attention", "sliding_attention"
 
 # name: class, configuration
 CHECKPOINTS = {
@@ -55,13 +59,36 @@ CHECKPOINTS = {
     "phi-head-dim": ("Phi", ROPE | dict(head_dim=16, rope_parameters=dict(rope_type="llama3", factor=4.0, rope_theta=1e3, low_freq_factor=1.0,
                                                                           high_freq_factor=4.0, original_max_position_embeddings=16,
                                                                           partial_rotary_factor=0.75))),
+    "llama-dynamic": ("Llama", GROUPED | dict(attention_bias=True, mlp_bias=True, head_dim=10, hidden_act="gelu", tie_word_embeddings=True,
+                                              rope_parameters=dict(rope_type="dynamic", factor=3.0, rope_theta=100.0))),
+    "llama-longrope": ("Llama", GROUPED | dict(rope_parameters=LONG | dict(original_max_position_embeddings=7, factor=9.0))),
+    "llama-longrope-short": ("Llama", GROUPED | dict(rope_parameters=LONG | dict(original_max_position_embeddings=19, attention_factor=1.5))),
+    "llama-yarn-fields": ("Llama", GROUPED | dict(head_dim=10, rope_parameters=dict(
+        rope_type="yarn", factor=4.0, rope_theta=1e3, original_max_position_embeddings=6, beta_fast=16, beta_slow=2, attention_factor=0.75, truncate=False))),
+    "mistral-no-window": ("Mistral", GROUPED | dict(sliding_window=None, head_dim=10, tie_word_embeddings=True)),
+    "mixtral-window": ("Mixtral", GROUPED | dict(sliding_window=5, num_local_experts=5, num_experts_per_tok=3, head_dim=6, hidden_act="gelu")),
+    "qwen2-window": ("Qwen2", GROUPED | dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=5, max_window_layers=1)),
+    "qwen2-types": ("Qwen2", GROUPED | dict(use_sliding_window=True, sliding_window=5, layer_types=[SLIDING, FULL], head_dim=4)),
+    "qwen3-bias": ("Qwen3", GROUPED | dict(attention_bias=True, head_dim=6, use_sliding_window=True, sliding_window=5, max_window_layers=1)),
+    "qwen3-moe-dense": ("Qwen3Moe", MOE | dict(num_hidden_layers=3, mlp_only_layers=[2], norm_topk_prob=True, attention_bias=True)),
+    "qwen3-moe-step": ("Qwen3Moe", MOE | dict(decoder_sparse_step=2, use_sliding_window=True, sliding_window=5)),
+    "gemma-untied": ("Gemma", GEMMA | dict(attention_bias=True, hidden_act="relu", tie_word_embeddings=False, rms_norm_eps=1e-2)),
+    "gemma2-no-caps": ("Gemma2", GEMMA | dict(query_pre_attn_scalar=9, sliding_window=5, attn_logit_softcapping=None, final_logit_softcapping=None,
+                                              hidden_activation="gelu", attention_bias=True, layer_types=[FULL, SLIDING])),
+    "gemma2-caps": ("Gemma2", GEMMA | dict(query_pre_attn_scalar=30, sliding_window=5, attn_logit_softcapping=2.0, final_logit_softcapping=3.0)),
+    "gemma3-cap": ("Gemma3", GEMMA | dict(num_hidden_layers=3, query_pre_attn_scalar=9, sliding_window=5, final_logit_softcapping=3.0,
+                                          attn_logit_softcapping=1.0, layer_types=[SLIDING, FULL, SLIDING], rope_parameters={
+                                              FULL: dict(rope_type="yarn", factor=4.0, rope_theta=1e3, original_max_position_embeddings=6),
+                                              SLIDING: dict(rope_type="linear", factor=2.0, rope_theta=50.0)})),
+    "phi3-partial": ("Phi3", GROUPED | dict(hidden_size=48, pad_token_id=0, tie_word_embeddings=True, sliding_window=5, original_max_position_embeddings=7,
+                                            rope_parameters=LONG | dict(partial_rotary_factor=0.5))),
 }
 
 
 def make(name):
     family, fields = CHECKPOINTS[name]
-    config = getattr(transformers, family + "Config")(**fields)
-    config._attn_implementation = "eager"
+    config = getattr(transformers, family + ("TextConfig" if family == "Gemma3" else "Config"))(**fields)
+    config._attn_implementation = config._experts_implementation = "eager"
     model = getattr(transformers, family + "ForCausalLM")(config).eval()
     random = torch.Generator().manual_seed(sum(map(ord, name)))
     with torch.no_grad():
