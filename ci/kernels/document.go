@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/doc"
 	"go/parser"
 	"go/token"
 	"io"
@@ -76,6 +75,7 @@ func makePage(ctx context.Context, root string) ([]byte, error) {
 	}
 	var w bytes.Buffer
 	fmt.Fprint(&w, introduction)
+	writeOverview(&w, resources, results)
 	writeLadders(&w, results)
 	fmt.Fprint(&w, "\n## What ships\n")
 	if err := writeKernels(&w, kernels.All, resources, texts, results); err != nil {
@@ -104,6 +104,8 @@ The time is a prediction: the largest of bytes / bandwidth of the memory, sector
 an SM and clock, and wavefronts / 1 an SM and clock, where all SMs share the work evenly and nothing waits for anything else. It is
 for comparing kernels; a real launch takes longer, and a small one much longer. PTX instructions stand for those of the GPU, of
 which there are somewhat fewer.
+
+Of an entry that ends in x4 or x2, the plain one beside it is for operands that do not lie on 16 bytes.
 
 `
 
@@ -151,9 +153,43 @@ func countAll(ctx context.Context) (map[key]measure.Result, error) {
 	return results, errors.Join(errs...)
 }
 
+// writeOverview is a row for each kernel, at the first size that is counted.
+func writeOverview(w *bytes.Buffer, resources table, results map[key]measure.Result) {
+	fmt.Fprint(w, "## All kernels\n\n| kernel | threads | registers | shared | CTAs | size | sectors of asked | wavefronts of ideal |")
+	for _, c := range measure.Chips {
+		fmt.Fprintf(w, " %s |", c.Name)
+	}
+	fmt.Fprint(w, "\n|---|---|---|---|---|---|---|---|"+strings.Repeat("---|", len(measure.Chips))+"\n")
+	for _, k := range every() {
+		i := max(0, slices.IndexFunc(k.Shapes, func(s kernels.Shape) bool { return results[key{k.Entry, s.Name}].Counts != nil }))
+		r := results[key{k.Entry, k.Shapes[i].Name}]
+		sectors, wavefronts := "", ""
+		if n := r.Counts; n != nil {
+			sectors = fmt.Sprintf("%.3f", float64(measure.Sectors(n))*32/float64(r.Cost.Requested))
+			if passes, ideal := measure.MainLoop(n); ideal > 0 {
+				wavefronts = fmt.Sprintf("%.3f", float64(passes)/float64(ideal))
+			}
+		}
+		fmt.Fprintf(w, "| `%s` | %d | %s | %d | %d | %s | %s | %s |", k.Entry, k.Threads, strings.Join(registers(resources[k.Entry]), " "), k.Shared, k.CTAs,
+			k.Shapes[i].Name, sectors, wavefronts)
+		for _, c := range measure.Chips {
+			fmt.Fprintf(w, " %s |", predicted(c, r))
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func registers(on map[string]resources) []string {
+	var list []string
+	for _, name := range names(on) {
+		list = append(list, strconv.Itoa(on[name].Registers))
+	}
+	return list
+}
+
 // writeLadders tells how each step of a ladder beats the one before.
 func writeLadders(w *bytes.Buffer, results map[key]measure.Result) {
-	fmt.Fprint(w, "## Ladders\n\nFrom the naive kernel to the one that ships, at one size: predicted time, and what it is bound by.\n")
+	fmt.Fprint(w, "\n## Ladders\n\nFrom the naive kernel to the one that ships, at one size: predicted time, and what it is bound by.\n")
 	for _, ladder := range lab.Ladders {
 		common := ladder.Steps[0].Shapes[0]
 		fmt.Fprintf(w, "\n%s, %s:\n\n| step |", ladder.Op, common.Name)
@@ -182,15 +218,11 @@ func writeKernels(w *bytes.Buffer, list []*kernels.Kernel, resources table, text
 			return fmt.Errorf("%s: its declaration has no comment", k.Entry)
 		}
 		fmt.Fprintf(w, "\n### `%s`\n\n%s\n\n", k.Entry, text)
-		var registers []string
-		for _, name := range names(resources[k.Entry]) {
-			registers = append(registers, strconv.Itoa(resources[k.Entry][name].Registers))
-		}
-		if len(registers) == 0 {
+		if len(resources[k.Entry]) == 0 {
 			return fmt.Errorf("%s: not in kernels/resources.json", k.Entry)
 		}
 		fmt.Fprintf(w, "%s, image `%s` for compute_%d; %d threads, registers %s; %d bytes of shared memory; CTAs %d", k.Op, k.Image.Name, k.Image.Target,
-			k.Threads, strings.Join(registers, " "), k.Shared, k.CTAs)
+			k.Threads, strings.Join(registers(resources[k.Entry]), " "), k.Shared, k.CTAs)
 		if k.Unproven != "" {
 			fmt.Fprintf(w, "; **unproven**: %s", k.Unproven)
 		}
@@ -328,8 +360,7 @@ func readDecl(decl ast.Decl, declared map[string]bool, texts map[string]string) 
 	}
 }
 
-// markdown is a comment as text, its names of Go variables as they are.
+// markdown is a comment's text; what Markdown would take for emphasis stays as it is.
 func markdown(comment string) string {
-	var p doc.Package
-	return strings.TrimSpace(string(p.Markdown(comment)))
+	return strings.NewReplacer("*", `\*`, "_", `\_`, "<", "&lt;").Replace(strings.TrimSpace(comment))
 }
