@@ -272,6 +272,10 @@ func (x *access) store(w *warp, m uint32) {
 	if w.counts != nil {
 		x.account(w, a, m)
 	}
+	if x.space == spaceGlobal && x.n == 4 && x.narrow {
+		x.storeGlobal4(w, a, m)
+		return
+	}
 	n := uint64(x.size())
 	end := uint64(0) // past the highest address so far
 	for mm := m; mm != 0; mm &= mm - 1 {
@@ -292,6 +296,36 @@ func (x *access) store(w *warp, m uint32) {
 		}
 		for i, r := range x.regs {
 			put(b[i*x.n:], x.n, w.get(r, lane))
+		}
+	}
+}
+
+func (x *access) storeGlobal4(w *warp, a *row64, m uint32) {
+	n := uint64(x.size())
+	r := nowhere // so that the first store is checked in full, for read-only memory too
+	var s [4]*row32
+	for i, c := range x.regs {
+		s[i&3] = w.c32(c.idx)
+	}
+	for mm := m; mm != 0; mm &= mm - 1 {
+		lane := bits.TrailingZeros32(mm) & 31
+		addr := a[lane]
+		o := addr - r.base
+		if o >= uint64(len(r.data)) || uint64(len(r.data))-o < n || addr&(n-1) != 0 {
+			if w.global(addr, int(n), lane, true) == nil {
+				return
+			}
+			r = w.last
+			o = addr - r.base
+		}
+		b := r.data[o : o+n]
+		binary.LittleEndian.PutUint32(b, s[0][lane])
+		if n >= 8 {
+			binary.LittleEndian.PutUint32(b[4:], s[1][lane])
+			if n == 16 {
+				binary.LittleEndian.PutUint32(b[8:], s[2][lane])
+				binary.LittleEndian.PutUint32(b[12:], s[3][lane])
+			}
 		}
 	}
 }

@@ -54,6 +54,8 @@ func run(t *testing.T, text string, threads int, cfg ptx.Config) ([]byte, error)
 func TestChecks(t *testing.T) {
 	const copy16 = "shl.b32 %r10, %r1, 4; add.s32 %r10, %r10, %r4; cvt.u64.u32 %rd5, %r1; shl.b64 %rd5, %rd5, 4; add.s64 %rd5, %rd5, %rd1; cp.async.cg.shared.global [%r10], [%rd5], 16;"
 	const fill = "shl.b32 %r10, %r1, 4; add.s32 %r10, %r10, %r4; st.shared.v4.u32 [%r10], {%r1, %r1, %r1, %r1}; bar.sync 0;"
+	// Warps 0 and 1 read; p1, p2 and p3 are warps 0, 1 and 2.
+	const readers = "setp.eq.u32 %p4, %r1, 0; @%p4 st.shared.u32 [%r4], 1; bar.sync 0; setp.lt.u32 %p1, %r1, 32; setp.ge.u32 %p3, %r1, 64; setp.lt.and.u32 %p2, %r1, 64, !%p1; @%p2 ld.shared.u32 %r10, [%r4]; @%p4 ld.shared.u32 %r10, [%r4]; "
 	for _, c := range []struct {
 		name    string
 		kind    ptx.Kind
@@ -86,10 +88,18 @@ func TestChecks(t *testing.T) {
 			"st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10];", "bar.warp.sync"},
 		{"lanes of a warp, write after read", ptx.Race, 32, "st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; st.shared.u32 [%r5], %r11;",
 			"st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; bar.warp.sync 0xffffffff; st.shared.u32 [%r5], %r11;", "bar.warp.sync"},
+		{"a write after all lanes read", ptx.Race, 32, "setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;",
+			"setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; @%p1 ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;", "bar.warp.sync"},
 		{"one address, many values", ptx.Race, 32, "st.shared.u32 [%r4], %r1;", "st.shared.u32 [%r4], 7;", "another value"},
 		{"atomics and a plain read", ptx.Race, 64, "setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 0; bar.sync 0; atom.shared.add.u32 %r10, [%r4], 1; ld.shared.u32 %r11, [%r4];",
 			"setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 0; bar.sync 0; atom.shared.add.u32 %r10, [%r4], 1; bar.sync 0; ld.shared.u32 %r11, [%r4];", ""},
 		{"copy not waited for", ptx.Race, 32, copy16 + "cp.async.commit_group; ld.shared.u32 %r11, [%r10];", copy16 + "cp.async.commit_group; cp.async.wait_group 0; ld.shared.u32 %r11, [%r10];", "has not been waited for"},
+		{"barrier but no wait", ptx.Race, 64, fill + copy16 + "cp.async.commit_group; bar.sync 0; xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10];",
+			fill + copy16 + "cp.async.commit_group; cp.async.wait_group 0; bar.sync 0; xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10];", "has not been waited for"},
+		{"copy over what others read", ptx.Race, 64, fill + "xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10];" + copy16 + "cp.async.wait_all;",
+			fill + "xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10]; bar.sync 0;" + copy16 + "cp.async.wait_all;", ""},
+		{"a write that one of two readers does not know of", ptx.Race, 96, readers + "@%p3 bar.sync 1, 64; @%p1 bar.sync 1, 64; @%p1 st.shared.u32 [%r4], 2;",
+			readers + "bar.sync 1, 96; @%p1 st.shared.u32 [%r4], 2;", ""},
 		{"copy not committed", ptx.Race, 32, copy16 + "cp.async.wait_group 0; ld.shared.u32 %r11, [%r10];", copy16 + "cp.async.wait_all; ld.shared.u32 %r11, [%r10];", "has not been waited for"},
 		{"copy of another warp", ptx.Race, 64, fill + copy16 + "cp.async.wait_all; xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10];", fill + copy16 + "cp.async.wait_all; bar.sync 0; xor.b32 %r10, %r10, 512; ld.shared.u32 %r11, [%r10];", ""},
 		{"copy past the end", ptx.OutOfBounds, 64, strings.Replace(copy16, "[%rd5]", "[%rd5+16]", 1) + "cp.async.wait_all;", copy16 + "cp.async.wait_all;", ""},
@@ -172,6 +182,36 @@ func TestFaultPlace(t *testing.T) {
 		}
 		if !strings.Contains(f.Error(), fmt.Sprintf("PTX line %d, CTA (0,2,0), thread (5,0,0)", line)) {
 			t.Error(f.Error())
+		}
+	}
+}
+
+// Late copies read their source at the wait, eager ones at once.
+func TestEager(t *testing.T) {
+	for _, cfg := range ptx.Modes() {
+		b, err := run(t, "st.global.u32 [%rd2], 1; cp.async.ca.shared.global [%r5], [%rd2], 4; st.global.u32 [%rd2], 2; cp.async.wait_all; ld.shared.u32 %r10, [%r5]; st.global.u32 [%rd2], %r10;", 32, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := byte(2)
+		if cfg.Eager {
+			want = 1
+		}
+		if b[0] != want {
+			t.Errorf("eager %v: %d, want %d", cfg.Eager, b[0], want)
+		}
+	}
+}
+
+// wait_group n leaves the newest n groups of the thread under way.
+func TestWaitGroup(t *testing.T) {
+	const three = "st.global.u32 [%rd2], 7; cp.async.ca.shared.global [%r5], [%rd2], 4; cp.async.commit_group; cp.async.ca.shared.global [%r5+256], [%rd2], 4; cp.async.commit_group; cp.async.ca.shared.global [%r5+512], [%rd2], 4; cp.async.commit_group; "
+	for n, ok := range [][3]bool{{true, true, true}, {true, true, false}, {true, false, false}, {false, false, false}} {
+		for i, at := range []string{"%r5", "%r5+256", "%r5+512"} {
+			_, err := run(t, three+"cp.async.wait_group "+fmt.Sprint(n)+"; ld.shared.u32 %r10, ["+at+"];", 32, ptx.Config{})
+			if (err == nil) != ok[i] {
+				t.Errorf("wait_group %d: reading group %d: %v", n, i, err)
+			}
 		}
 	}
 }

@@ -178,6 +178,8 @@ func decodeMul(d *dec) {
 		d.in.exec = lanes2(d.dst(d.arg(0), t), a, b, func(a, b uint64) uint64 { return mulHigh(a, b, t) })
 	case t.bits == 32:
 		d.in.exec = rows2(d.dst(d.arg(0), t), a, b, mul32)
+	case t.bits == 64:
+		d.in.exec = wide2(d.dst(d.arg(0), t), a, b, mul64row)
 	default:
 		d.in.exec = lanes2(d.dst(d.arg(0), t), a, b, func(a, b uint64) uint64 { return low(a*b, t.bits) })
 	}
@@ -383,6 +385,10 @@ func decodeAbs(d *dec) {
 		sign = 0x80008000
 	}
 	dst, a := d.one(t)
+	if t == types["f32"] && !ftz {
+		d.in.exec = rows1(dst, a, map[bool]func(d, a *row32){true: abs32f, false: neg32f}[abs])
+		return
+	}
 	d.in.exec = lanes1(dst, a, func(a uint64) uint64 {
 		if ftz {
 			a = t.flush(a)
@@ -581,6 +587,12 @@ func decodeShift(d *dec) {
 		d.in.exec = rows2(dst, a, b, sra32)
 	case t.bits == 32:
 		d.in.exec = rows2(dst, a, b, shr32)
+	case t.bits == 64 && left:
+		d.in.exec = shiftWide(dst, a, b, shl64)
+	case t.bits == 64 && t.kind == 's':
+		d.in.exec = shiftWide(dst, a, b, sra64)
+	case t.bits == 64:
+		d.in.exec = shiftWide(dst, a, b, shr64)
 	case left:
 		d.in.exec = lanes2(dst, a, b, func(a, b uint64) uint64 { return low(a<<b, t.bits) })
 	case t.kind == 's':

@@ -181,17 +181,21 @@ func (d *dec) setpPair(t ptype, op string, c int32, not bool, a, b col, dst *arg
 // compareRow compares all lanes; the commonest types have loops of their own.
 func (d *dec) compareRow(t ptype, ftz bool, a, b col) func(w *warp) uint32 {
 	f := d.comparison(t)
-	if t.bits == 32 && t.integer() || t.bits == 64 && t.integer() {
+	if op := d.cmp; t == types["f32"] && !ftz {
+		return func(w *warp) uint32 {
+			less, equal, greater := compareF32(w.c32(a.idx), w.c32(b.idx))
+			return choose(op, less, equal, greater)
+		}
+	}
+	if t.integer() && t.bits >= 32 {
 		flip := uint64(0)
 		if t.kind == 's' {
 			flip = 1 << (t.bits - 1)
 		}
-		less, equal, not := false, false, false
+		less, not := false, false // else equal
 		switch d.cmp {
-		case "eq":
-			equal = true
 		case "ne":
-			equal, not = true, true
+			not = true
 		case "lt", "lo":
 			less = true
 		case "ge", "hs":
@@ -203,7 +207,6 @@ func (d *dec) compareRow(t ptype, ftz bool, a, b col) func(w *warp) uint32 {
 			a, b = b, a
 			less, not = true, true
 		}
-		_ = equal
 		return func(w *warp) uint32 {
 			A, B := w.load(a, 0), w.load(b, 1)
 			var v uint32

@@ -2,7 +2,10 @@ package ptx
 
 // The decoder of cvt: conversions between all types.
 
-import "math"
+import (
+	"math"
+	"math/bits"
+)
 
 // conversion is a decoded cvt.
 type conversion struct {
@@ -117,6 +120,14 @@ func (x *conversion) fast(dst, a col, keep int) func(w *warp, m uint32) {
 				d[i] = uint64(a[i])
 			}
 		})
+	case x.to.integer() && x.to.bits == 32 && x.from.integer() && x.from.bits == 64 && !dst.wide:
+		return func(w *warp, m uint32) {
+			from, to := w.c64(a.idx), &w.r32[dst.idx]
+			for mm := m; mm != 0; mm &= mm - 1 {
+				i := bits.TrailingZeros32(mm) & 31
+				to[i] = uint32(from[i])
+			}
+		}
 	case t("f32", "s32") && x.mode == roundNearest && !dst.wide && !a.wide:
 		return rows1(dst, a, func(d, a *row32) {
 			for i := range d {

@@ -290,8 +290,8 @@ func decodeMin(d *dec) {
 	}
 	d.operands(3, 3)
 	dst, a, b := d.two(t)
-	if t == types["f32"] && !less && !nan && !ftz && !xor {
-		d.in.exec = rows2(dst, a, b, maxF32)
+	if t == types["f32"] && !nan && !ftz && !xor {
+		d.in.exec = rows2(dst, a, b, map[bool]func(d, a, b *row32){true: minF32, false: maxF32}[less])
 		return
 	}
 	one := t

@@ -69,7 +69,6 @@ type format struct {
 }
 
 var (
-	formatF32  = format{24, -126, math.MaxFloat32}
 	formatF16  = format{11, -14, 65504}
 	formatBF16 = format{8, -126, 0x1.fep127}
 	formatTF32 = format{11, -126, 0x1.ffcp127}
@@ -110,12 +109,29 @@ func (f format) round(x float64, mode rounding) float64 {
 	return y
 }
 
-// narrow32 rounds to float32.
+// narrow32 rounds x, exact or rounded to odd, to float32.
 func narrow32(x float64, mode rounding) float32 {
-	if mode == roundNearest {
-		return float32(x)
+	r := float32(x)
+	switch y := float64(r); {
+	case mode == roundNearest || y == x || x-x != 0:
+	case mode == roundDown && y > x, mode == roundZero && x > 0 && y > x:
+		return below(r)
+	case mode == roundUp && y < x, mode == roundZero && x < 0 && y < x:
+		return -below(-r)
 	}
-	return float32(formatF32.round(x, mode))
+	return r
+}
+
+// below is the largest float32 under r.
+func below(r float32) float32 {
+	switch b := b32(r); {
+	case r > 0:
+		return f32(b - 1)
+	case r == 0:
+		return f32(1<<31 | 1)
+	default:
+		return f32(b + 1)
+	}
 }
 
 // fma32 is a·b + c rounded once.

@@ -281,3 +281,116 @@ func sub64row(d, a, b *row64) {
 		d[i] = a[i] - b[i]
 	}
 }
+
+func mul64row(d, a, b *row64) {
+	for i := range d {
+		d[i] = a[i] * b[i]
+	}
+}
+
+func minF32(d, a, b *row32) {
+	for i := range d {
+		x, y := f32(a[i]), f32(b[i])
+		switch {
+		case x < y:
+			d[i] = a[i]
+		case y < x:
+			d[i] = b[i]
+		default:
+			d[i] = uint32(pick32(uint64(a[i]), uint64(b[i]), true, false))
+		}
+	}
+}
+
+func neg32f(d, a *row32) {
+	for i := range d {
+		d[i] = a[i] ^ 1<<31
+	}
+}
+
+func abs32f(d, a *row32) {
+	for i := range d {
+		d[i] = a[i] &^ (1 << 31)
+	}
+}
+
+// shiftWide is a shift of 64 bits by a row of 32.
+func shiftWide(dst, a, b col, f func(d, a *row64, b *row32)) func(w *warp, m uint32) {
+	return func(w *warp, m uint32) {
+		if m == allLanes {
+			f(&w.r64[dst.idx], w.c64(a.idx), w.c32(b.idx))
+			return
+		}
+		f(&w.tmp6, w.c64(a.idx), w.c32(b.idx))
+		blend64(&w.r64[dst.idx], &w.tmp6, m)
+	}
+}
+
+func shl64(d, a *row64, b *row32) {
+	for i := range d {
+		d[i] = a[i] << b[i]
+	}
+}
+
+func shr64(d, a *row64, b *row32) {
+	for i := range d {
+		d[i] = a[i] >> b[i]
+	}
+}
+
+func sra64(d, a *row64, b *row32) {
+	for i := range d {
+		d[i] = uint64(int64(a[i]) >> b[i])
+	}
+}
+
+// compareF32 compares rows of float32: the bits are lanes that are less,
+// equal and greater; in none of them are those with a NaN.
+func compareF32(a, b *row32) (less, equal, greater uint32) {
+	A, B := floats(a), floats(b)
+	for i := range A {
+		x, y := A[i], B[i]
+		switch {
+		case x < y:
+			less |= 1 << i
+		case x > y:
+			greater |= 1 << i
+		case x == y:
+			equal |= 1 << i
+		}
+	}
+	return less, equal, greater
+}
+
+// choose is the lanes for which a float comparison holds.
+func choose(op string, less, equal, greater uint32) uint32 {
+	switch op {
+	case "eq":
+		return equal
+	case "ne":
+		return less | greater
+	case "lt":
+		return less
+	case "le":
+		return less | equal
+	case "gt":
+		return greater
+	case "ge":
+		return greater | equal
+	case "equ":
+		return ^(less | greater)
+	case "neu":
+		return ^equal
+	case "ltu":
+		return ^(greater | equal)
+	case "leu":
+		return ^greater
+	case "gtu":
+		return ^(less | equal)
+	case "geu":
+		return ^less
+	case "num":
+		return less | equal | greater
+	}
+	return ^(less | equal | greater) // nan
+}

@@ -263,6 +263,11 @@ L:	fma.rn.f32 %f1, %f1, %f1, %f1;
 	if sum != c.Work {
 		t.Errorf("lines sum to %+v, total %+v", sum, c.Work)
 	}
+	// Lanes that branched apart are one again where the paths meet.
+	c = counts(t, "setp.lt.u32 %p1, %r1, 7; @%p1 bra A; add.u32 %r10, %r1, 1; A: xor.b32 %r11, %r1, 1; xor.b32 %r11, %r1, 2;", 32)
+	if c.Ops["xor.b32"] != 2 || c.Ops["add.u32"] != 1 {
+		t.Errorf("after a branch: %v", c.Ops)
+	}
 	// A mma of 16·8·16 multiply-adds.
 	if c := counts(t, "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, {%r10,%r11,%r12,%r13}, {%r10,%r11}, {%f1,%f2,%f3,%f4};", 32); c.FLOPs != 2*16*8*16 {
 		t.Errorf("mma: %d FLOPs", c.FLOPs)

@@ -141,6 +141,15 @@ func TestDivergence(t *testing.T) {
 		{"converged shuffle after divergence", `setp.lt.u32 %p1, %r1, 7; mov.u32 %r10, 5; @%p1 bra A; mov.u32 %r10, 6; A: shfl.sync.bfly.b32 %r20, %r10, 31, 31, -1;`, 32, func(i int) uint32 { return 5 + uint32(flag(31-i >= 7)) }},
 		{"loop with a shuffle that some leave", `mov.u32 %r20, 0; mov.u32 %r12, 0;
 			L: setp.ge.u32 %p1, %r12, %r1; vote.sync.ballot.b32 %r11, %p1, -1; popc.b32 %r11, %r11; add.u32 %r20, %r20, %r11; add.u32 %r12, %r12, 1; setp.lt.u32 %p2, %r12, 32; @%p2 bra L;`, 32, func(int) uint32 { return 32 * 33 / 2 }},
+		{"register that a guard keeps around a loop", `mov.u32 %r16, 100; mov.u32 %r10, 0;
+			L: setp.eq.u32 %p1, %r10, %r1; @%p1 mov.u32 %r16, %r10;
+			add.u32 %r11, %r16, 0; add.u32 %r12, %r10, 5; add.u32 %r13, %r12, 6; add.u32 %r14, %r13, 7; st.volatile.shared.u32 [%r5], %r14;
+			add.u32 %r10, %r10, 1; setp.lt.u32 %p2, %r10, 8; @%p2 bra L; mov.u32 %r20, %r11;`, 32, func(i int) uint32 {
+			if i < 8 {
+				return uint32(i)
+			}
+			return 100
+		}},
 		{"table", `.reg .b32 %q; and.b32 %q, %r1, 3; T: .branchtargets A, B, C, A;
 			brx.idx %q, T; A: mov.u32 %r20, 10; bra E; B: mov.u32 %r20, 20; bra E; C: mov.u32 %r20, 30; E:`, 32, func(i int) uint32 { return []uint32{10, 20, 30, 10}[i%4] }},
 		{"barrier counts", `and.b32 %r10, %r1, 1; setp.eq.u32 %p1, %r10, 1; bar.red.popc.u32 %r20, 0, %p1;`, 96, func(int) uint32 { return 48 }},
@@ -177,6 +186,8 @@ func TestMemoryWidths(t *testing.T) {
 		{"mov.b64 %rd5, p; ld.param.u32 %r20, [%rd5+4]; ld.param.v2.u32 {%r10, %r11}, [p]; sub.u32 %r20, %r20, %r11;", func(int) uint32 { return 0 }},
 		{"st.global.u32 [%rd2], 7; ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%r20, _, %r11, %r12}, [%rd1];", func(int) uint32 { return 7 }},
 		{"st.global.u32 [%rd2], 7; fence.acq_rel.gpu; ld.relaxed.gpu.global.u32 %r20, [%rd2]; membar.gl; prefetch.global.L2 [%rd2];", func(int) uint32 { return 7 }},
+		{"st.shared.u32 [%r5], -1; st.global.u32 [%rd2], 0x11112222; mov.u32 %r10, 2; cp.async.ca.shared.global [%r5], [%rd2], 4, %r10; cp.async.wait_all; ld.shared.u32 %r20, [%r5];", func(int) uint32 { return 0x2222 }},
+		{"st.shared.u32 [%r5], -1; mov.u32 %r10, 0; cp.async.ca.shared.global [%r5], [%rd2+4096], 4, %r10; cp.async.wait_all; ld.shared.u32 %r20, [%r5];", func(int) uint32 { return 0 }},
 		{"st.shared.u32 [%r5], %r1; atom.shared.cas.b32 %r20, [%r5], %r1, 99; ld.shared.u32 %r10, [%r5]; add.u32 %r20, %r20, %r10;", func(i int) uint32 { return uint32(i) + 99 }},
 		{"st.global.u32 [%rd2], 5; red.global.max.u32 [%rd2], %r1; atom.global.inc.u32 %r10, [%rd2], 6; ld.global.u32 %r20, [%rd2];", func(i int) uint32 {
 			if v := max(5, i); v < 6 {
