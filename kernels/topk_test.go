@@ -6,6 +6,7 @@ package kernels_test
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -96,5 +97,82 @@ func checkTopK(t *testing.T, x []float32, k int, mode ptx.Config) {
 	want := float64(x[order[0]]) + math.Log(sum)
 	if got := float64(math.Float32frombits(binary.LittleEndian.Uint32(lse))); math.Abs(got-want) > 1e-5*math.Abs(want)+1e-5 {
 		t.Errorf("LSE is %v, want %v", got, want)
+	}
+}
+
+// TestTopKEdges has what devicetest's short rows leave out: elements at given
+// ids, rows and results that fill a warp, and softmax of infinities.
+func TestTopKEdges(t *testing.T) {
+	inf, nan := math.Inf(1), math.NaN()
+	r := rand.New(rand.NewPCG(8, 1))
+	const rows, n, k = 11, 256, 32
+	x := make([]float32, rows*n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	special := []struct {
+		first, second, all float64 // elements 200 and 255, and all others; 0 leaves them
+		lse                float64
+	}{{inf, 1, 0, inf}, {inf, nan, 0, nan}, {nan, 0, 0, nan}, {0, 0, -inf, -inf}, {7, 0, -inf, 7}, {0, 0, inf, inf}}
+	for i, s := range special {
+		row := x[i*n:][:n]
+		for j := range row {
+			if s.all != 0 {
+				row[j] = float32(s.all)
+			}
+		}
+		if s.first != 0 {
+			row[200] = float32(s.first)
+		}
+		if s.second != 0 {
+			row[255] = float32(s.second)
+		}
+	}
+	x[8*n+3] = float32(math.Copysign(0, -1))
+	also := make([]int32, rows*70)
+	for i := range also {
+		also[i] = int32(r.IntN(n+20) - 20)
+	}
+	also[8*70+69] = 3
+	for _, entry := range []string{"topk_warp", "topk_cta"} {
+		for _, mode := range modes(t) {
+			m, err := measure.NewMachine(byEntry(t, entry), mode)
+			if err != nil {
+				t.Fatal(err)
+			}
+			maker := kernels.Maker{Device: m}
+			o := &runtime.TopK{
+				X: maker.Zeros(runtime.F32, rows, n), Values: maker.Zeros(runtime.F32, rows, k), IDs: maker.Zeros(runtime.I32, rows, k), LSE: maker.Zeros(runtime.F32, rows, 1),
+				Also: maker.Zeros(runtime.I32, rows, 70), AlsoValue: maker.Zeros(runtime.F32, rows, 70), Norm: runtime.Raw,
+			}
+			if err := errors.Join(maker.Err, m.Upload(o.X, runtime.HostF32(rows, n, x).Bytes()), m.Upload(o.Also, runtime.HostI32(rows, 70, also).Bytes())); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Run(o); err != nil {
+				t.Fatal(err)
+			}
+			lse, values, alsoValues := downloadF32(t, m, o.LSE), downloadF32(t, m, o.Values), downloadF32(t, m, o.AlsoValue)
+			for i, s := range special {
+				if got := float64(lse[i]); got != s.lse && !(math.IsNaN(got) && math.IsNaN(s.lse)) {
+					t.Errorf("%s: LSE of row %d is %v, want %v", entry, i, got, s.lse)
+				}
+			}
+			for i, id := range also {
+				want := float32(0)
+				if id >= 0 {
+					want = x[i/70*n+int(id)]
+				}
+				if math.Float32bits(alsoValues[i]) != math.Float32bits(want) {
+					t.Fatalf("%s: element %d of row %d is %v, want %v", entry, id, i/70, alsoValues[i], want)
+				}
+			}
+			for i := len(special); i < rows; i++ {
+				sorted := slices.Clone(x[i*n:][:n])
+				slices.SortFunc(sorted, func(a, b float32) int { return cmp.Compare(b, a) })
+				if !slices.Equal(values[i*k:][:k], sorted[:k]) {
+					t.Errorf("%s: the largest of row %d are %v, want %v", entry, i, values[i*k:][:k], sorted[:k])
+				}
+			}
+		}
 	}
 }

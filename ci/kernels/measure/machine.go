@@ -67,6 +67,11 @@ func (m *Machine) Alloc(size int64) (*runtime.Memory, error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := m.mem.Bytes(addr, max(size, 1))
+	if err != nil {
+		return nil, err
+	}
+	clear(b)
 	return &runtime.Memory{Owner: m, Addr: addr, Size: size}, nil
 }
 
