@@ -74,6 +74,8 @@ func TestChecks(t *testing.T) {
 		{"misaligned atomic", ptx.Misaligned, 1, "atom.global.add.u32 %r10, [%rd2+1], 1;", "atom.global.add.u32 %r10, [%rd2], 1;", ""},
 		{"shared past the end", ptx.OutOfBounds, 32, "st.shared.u32 [%r5+1020], %r1;", "st.shared.u32 [%r5+896], %r1;", "which has 1024"},
 		{"shared misaligned", ptx.Misaligned, 1, "st.shared.u32 [%r5+1], %r1;", "st.shared.u32 [%r5], %r1;", ""},
+		{"shared load misaligned", ptx.Misaligned, 1, "st.shared.v2.u32 [%r5], {%r1, %r1}; ld.shared.u32 %r10, [%r5+2];", "st.shared.v2.u32 [%r5], {%r1, %r1}; ld.shared.u32 %r10, [%r5+4];", ""},
+		{"shared load past the end", ptx.OutOfBounds, 1, "ld.shared.u32 %r10, [%r5+1024];", "st.shared.u32 [%r5+1020], %r1; ld.shared.u32 %r10, [%r5+1020];", ""},
 		{"parameter", ptx.OutOfBounds, 1, "ld.param.u64 %rd5, [p+8];", "ld.param.u64 %rd5, [p];", ""},
 		{"uninitialised", ptx.Uninitialised, 32, "ld.shared.u32 %r10, [%r5];", "st.shared.u32 [%r5], %r1; ld.shared.u32 %r10, [%r5];", "nobody wrote"},
 		{"partly uninitialised", ptx.Uninitialised, 1, "st.shared.u16 [%r5], 7; ld.shared.u32 %r10, [%r5];", "st.shared.u16 [%r5], 7; st.shared.u16 [%r5+2], 7; ld.shared.u32 %r10, [%r5];", ""},
@@ -213,5 +215,27 @@ func TestWaitGroup(t *testing.T) {
 				t.Errorf("wait_group %d: reading group %d: %v", n, i, err)
 			}
 		}
+	}
+}
+
+// Of many CTAs that fault the first in launch order is told, however long it takes.
+func TestFirstFault(t *testing.T) {
+	m := mustParse(t, body("mov.u32 %r10, %ctaid.x; mov.u32 %r11, 0; setp.ne.u32 %p1, %r10, 1; @%p1 bra X; L: add.u32 %r11, %r11, 1; setp.lt.u32 %p2, %r11, 20000; @%p2 bra L; X: setp.eq.u32 %p1, %r10, 0; @!%p1 trap;"))
+	for range 5 {
+		d := device{t, ptx.NewMemory(0)}
+		_, err := ptx.Run(context.Background(), m.Kernels[0], d.mem, ptx.Launch{Grid: [3]int{40, 1, 1}, Block: [3]int{32, 1, 1}, Params: args(d.alloc(128))}, ptx.Config{Workers: 4})
+		var f *ptx.Fault
+		if !errors.As(err, &f) || f.Kind != ptx.Trapped || f.CTA != [3]int{1, 0, 0} {
+			t.Fatalf("%v, want the trap of CTA 1", err)
+		}
+	}
+}
+
+func TestReadOnly(t *testing.T) {
+	m := mustParse(t, header+".const .b32 c = 5;\n.entry k() { .reg .b64 %r; .reg .b32 %v; mov.u64 %r, c; ld.u32 %v, [%r]; st.global.u32 [%r], %v; ret; }")
+	_, err := ptx.Run(context.Background(), m.Kernels[0], ptx.NewMemory(0), ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{1, 1, 1}}, ptx.Config{})
+	var f *ptx.Fault
+	if !errors.As(err, &f) || f.Kind != ptx.ReadOnly || !strings.Contains(f.Detail, "variable c") {
+		t.Fatal(err)
 	}
 }
