@@ -102,14 +102,27 @@ func parse(src Source, ck *weights.Checkpoint) (config, error) {
 		return nil, &UnsupportedError{src.File, fmt.Sprintf("general.architecture %q", arch), have}
 	}
 	var head struct {
-		ModelType     string   `json:"model_type"`
-		Architectures []string `json:"architectures"`
+		ModelType    string `json:"model_type"`
+		Causal       *bool  `json:"is_causal"`        // of a decoder: false makes it see what follows
+		PerLayer     any    `json:"per_layer_config"` // layers of different sizes
+		Quantization *struct {
+			Method string `json:"quant_method"`
+		} `json:"quantization_config"` // weights in formats of Python libraries
 	}
 	if err := decode(src, &head); err != nil {
 		return nil, err
 	}
 	if head.ModelType == "" {
 		return nil, &ConfigError{src.File, "model_type", "is absent: is this the config.json of a transformers model?"}
+	}
+	k := checker{src: src}
+	k.refuse(head.Causal != nil && !*head.Causal, "is_causal", false)
+	k.refuse(head.PerLayer != nil, "per_layer_config", "of any kind")
+	if head.Quantization != nil {
+		k.refuse(true, "quantization_config", head.Quantization.Method)
+	}
+	if k.err != nil {
+		return nil, k.err
 	}
 	for _, f := range families {
 		if slices.Contains(f.types, head.ModelType) {

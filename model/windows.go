@@ -22,6 +22,9 @@ func (w *windowFields) lefts(k *checker, layers int, slides func(layer int) bool
 		}
 		slides = func(layer int) bool { return w.Types[layer] == "sliding_attention" }
 	}
+	if w.Window != nil {
+		k.contradicts(*w.Window < 1, "sliding_window", "is %d, want at least 1", *w.Window)
+	}
 	if k.err != nil {
 		return nil
 	}
@@ -35,7 +38,6 @@ func (w *windowFields) lefts(k *checker, layers int, slides func(layer int) bool
 			k.contradicts(true, "sliding_window", "is null, but layer %d slides", i)
 			return nil
 		}
-		k.contradicts(*w.Window < 1, "sliding_window", "is %d, want at least 1", *w.Window)
 		left[i] = *w.Window - 1
 	}
 	return left
