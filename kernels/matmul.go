@@ -36,10 +36,10 @@ var matmulParams = []Param{
 //
 // Roofline, 4096³: 137 GFLOP against 201 MB, 683 FLOP a byte, far right of the
 // ridges (A100 40 GB 12.5, H100 20, H200 14): bound by FMAs, 19.5 / 66.9 / 66.9
-// TFLOP/s. For 512 FMAs of eight k a warp issues about 575 instructions. An
+// TFLOP/s. For the 512 FMAs of eight k a warp issues about 610 instructions. An
 // A100, whose SM issues four but starts two warps of FMAs a cycle, hides the
 // others: about 93 % of peak, 7.6 ms. An SM of H100 and H200 starts four: at
-// most 512/575 = 89 %, 2.3 ms on either, as bandwidth does not matter here.
+// most 512/610 = 84 %, 2.4 ms on either, as bandwidth does not matter here.
 var matmulLargeF32 = matmulTile{entry: "matmul_128x128_f32", m: 128, n: 128, threads: 256, ctas: 2, shared: 16384, weight: runtime.F32}.kernel(
 	dense(512, 512, 512, runtime.F32), dense(4096, 4096, 4096, runtime.F32), gatedShape(2048, 5504, 2048, runtime.F32))
 

@@ -76,7 +76,8 @@ template <int V> __device__ __forceinline__ float sum(const float (&part)[Warps]
 // Pick, R is 1 and the row has its expert's W.
 template <typename T, int R> __device__ __forceinline__ void stream(Operands o) {
     const int N = Vector<T>::N, V = R * C;
-    __shared__ float part[Warps][V];
+    static_assert(V == 64 || V <= 32, "a lane ends with a pair or one");
+    __shared__ __align__(8) float part[Warps][V];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const long long g = blockIdx.z;
     const int width = o.gated ? C / 2 : C, first = blockIdx.y * R, n0 = blockIdx.x * width;
@@ -97,12 +98,18 @@ template <typename T, int R> __device__ __forceinline__ void stream(Operands o) 
 #pragma unroll
     for (int i = 0; i < V; i++)
         acc[i] = 0.f;
-    // column is the row of W for the CTA's column j; beyond the last, the last
-    // again: nobody writes its product.
-    auto column = [&](int j) {
+    // The rows of W for the CTA's columns, and its rows of X; beyond the last, the
+    // last again: nobody writes their products.
+    const T *column[C];
+#pragma unroll
+    for (int j = 0; j < C; j++) {
         const int up = o.gated && j >= C / 2;
-        return w + (min(n0 + (up ? j - C / 2 : j), o.n - 1) + up * o.n) * o.ldw;
-    };
+        column[j] = w + (min(n0 + (up ? j - C / 2 : j), o.n - 1) + up * o.n) * o.ldw;
+    }
+    const float *row[R];
+#pragma unroll
+    for (int r = 0; r < R; r++)
+        row[r] = x + (first + min(r, count - 1)) / o.fan * o.ldx;
     const bool vec = aligned(x, o.ldx * 4) && aligned(w, o.ldw * sizeof(T));
     const int k = expert < 0 ? 0 : o.k, pieces = vec ? k / (32 * N) : 0;
 #pragma unroll 1
@@ -110,7 +117,7 @@ template <typename T, int R> __device__ __forceinline__ void stream(Operands o) 
         Vector<T> ws[C];
 #pragma unroll
         for (int j = 0; j < C; j++)
-            read(ws[j], column(j) + at + N * lane);
+            read(ws[j], column[j] + at + N * lane);
         float wf[C][N];
 #pragma unroll
         for (int j = 0; j < C; j++)
@@ -119,10 +126,8 @@ template <typename T, int R> __device__ __forceinline__ void stream(Operands o) 
                 wf[j][i] = ws[j].get(i);
 #pragma unroll
         for (int r = 0; r < R; r++) {
-            if (r >= count)
-                break;
             float xf[N];
-            readX<N>(xf, x + (first + r) / o.fan * o.ldx + at, lane);
+            readX<N>(xf, row[r] + at, lane);
 #pragma unroll
             for (int j = 0; j < C; j++)
 #pragma unroll
@@ -137,12 +142,10 @@ template <typename T, int R> __device__ __forceinline__ void stream(Operands o) 
         float wf[C];
 #pragma unroll
         for (int j = 0; j < C; j++)
-            wf[j] = widen(__ldg(column(j) + at));
+            wf[j] = widen(__ldg(column[j] + at));
 #pragma unroll
         for (int r = 0; r < R; r++) {
-            if (r >= count)
-                break;
-            const float xf = __ldg(x + (first + r) / o.fan * o.ldx + at);
+            const float xf = __ldg(row[r] + at);
 #pragma unroll
             for (int j = 0; j < C; j++)
                 acc[r * C + j] = fmaf(xf, wf[j], acc[r * C + j]);
@@ -150,33 +153,31 @@ template <typename T, int R> __device__ __forceinline__ void stream(Operands o) 
     }
 
     reduce<V>(acc, lane);
-    if constexpr (V >= 32) {
-#pragma unroll
-        for (int i = 0; i < V / 32; i++)
-            part[warp][lane * (V / 32) + i] = acc[i];
-    } else if (lane % (32 / V) == 0) {
+    if constexpr (V == 64)
+        *reinterpret_cast<float2 *>(part[warp] + 2 * lane) = make_float2(acc[0], acc[1]);
+    else if (lane % (32 / V) == 0)
         part[warp][lane / (32 / V)] = acc[0];
-    }
     __syncthreads();
     const int r = threadIdx.x / width, c = threadIdx.x % width, col = n0 + c;
     if (r >= count || col >= o.n)
         return;
-    const long long row = first + r, at = g * o.n + col;
-    const float *res = o.res ? o.res + row * o.ldres + at : nullptr;
+    const long long at = g * o.n + col;
+    float *const out = o.out + (first + r) * o.ldout + at;
+    const float *res = o.res ? o.res + (first + r) * o.ldres + at : nullptr;
     if (expert < 0) {
-        o.out[row * o.ldout + at] = res ? *res : 0.f;
+        *out = res ? *res : 0.f;
         return;
     }
     float up = 1.f, v = sum<V>(part, r * C + c) + (bias ? __ldg(bias + col) : 0.f);
     if (o.gated)
         up = sum<V>(part, r * C + C / 2 + c) + (bias ? __ldg(bias + o.n + col) : 0.f);
     v = finish(o, v, up);
-    o.out[row * o.ldout + at] = res ? *res + v : v;
+    *out = res ? *res + v : v;
 }
 
 extern "C" __global__ void __launch_bounds__(128, 5) matmul_rows1_f32(MATMUL_PARAMS) { stream<float, 1>(MATMUL_OPERANDS); }
 extern "C" __global__ void __launch_bounds__(128, 4) matmul_rows1_f16(MATMUL_PARAMS) { stream<f16, 1>(MATMUL_OPERANDS); }
 extern "C" __global__ void __launch_bounds__(128, 5) matmul_rows4_f32(MATMUL_PARAMS) { stream<float, 4>(MATMUL_OPERANDS); }
-extern "C" __global__ void __launch_bounds__(128, 3) matmul_rows4_f16(MATMUL_PARAMS) { stream<f16, 4>(MATMUL_OPERANDS); }
+extern "C" __global__ void __launch_bounds__(128, 2) matmul_rows4_f16(MATMUL_PARAMS) { stream<f16, 4>(MATMUL_OPERANDS); }
 extern "C" __global__ void __launch_bounds__(128, 3) matmul_rows8_f32(MATMUL_PARAMS) { stream<float, 8>(MATMUL_OPERANDS); }
-extern "C" __global__ void __launch_bounds__(128, 3) matmul_rows8_f16(MATMUL_PARAMS) { stream<f16, 8>(MATMUL_OPERANDS); }
+extern "C" __global__ void __launch_bounds__(128, 2) matmul_rows8_f16(MATMUL_PARAMS) { stream<f16, 8>(MATMUL_OPERANDS); }

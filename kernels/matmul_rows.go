@@ -26,20 +26,20 @@ const (
 //
 // Bytes 4·(N·K + K + N), W but for a thousandth; asked for 4·(N·K + ⌈N/8⌉·K + N);
 // FLOPs 2·N·K: half a FLOP a byte, far left of every ridge. Roofline: W at
-// bandwidth, 1×4096×4096 in 43 / 20 / 14 µs on A100 (40 GB), H100 and H200. 80
+// bandwidth, 1×4096×4096 in 43 / 20 / 14 µs on A100 (40 GB), H100 and H200. 96
 // registers let five CTAs share an SM, each with 16 kB of reads under way; an
 // H100 needs about 15 kB an SM to cover its latency: 90 % of bandwidth, where N
 // makes a CTA for every SM.
 var matmulRows1F32 = matmulRows{entry: "matmul_rows1_f32", rows: 1, ctas: 5, weight: runtime.F32}.kernel(
-	dense(1, 1024, 1024, runtime.F32), dense(1, 4096, 4096, runtime.F32), gatedShape(1, 5504, 2048, runtime.F32), byExpert(8, 4096, 1024, 8, runtime.F32))
+	dense(1, 1024, 4096, runtime.F32), dense(1, 4096, 4096, runtime.F32), gatedShape(1, 5504, 2048, runtime.F32), byExpert(8, 4096, 1024, 8, runtime.F32))
 
 // matmulRows1F16 is matmulRows1F32 for W in F16, 8 halves a read: bytes 2·N·K +
 // 4·(K + N), asked for 2·N·K + 4·(⌈N/8⌉·K + N), FLOPs 2·N·K. A lane's eight
 // elements of X are two halves of a sector: neighbours read each sector once and
 // swap. Roofline: 1×4096×4096 in 22 / 10 / 7 µs on A100, H100, H200, bandwidth;
-// 122 registers, four CTAs an SM: 90 % of it.
+// 125 registers, four CTAs an SM: 90 % of it.
 var matmulRows1F16 = matmulRows{entry: "matmul_rows1_f16", rows: 1, ctas: 4, weight: runtime.F16}.kernel(
-	dense(1, 1024, 1024, runtime.F16), dense(1, 4096, 4096, runtime.F16), byExpert(8, 4096, 1024, 8, runtime.F16))
+	dense(1, 1024, 4096, runtime.F16), dense(1, 4096, 4096, runtime.F16), byExpert(8, 4096, 1024, 8, runtime.F16))
 
 // matmulRows4F32 is matmulRows1F32 for up to four rows M, which share what is
 // read of W: bytes 4·(N·K + M·K + M·N), asked for 4·(N·K + ⌈N/8⌉·M·K + M·N),
@@ -47,14 +47,14 @@ var matmulRows1F16 = matmulRows{entry: "matmul_rows1_f16", rows: 1, ctas: 4, wei
 // 4×4096×4096 on A100, H100, H200. X is read again by every CTA, half as much as
 // W, but from the second-level cache. 96 registers, five CTAs an SM; about 85 %.
 var matmulRows4F32 = matmulRows{entry: "matmul_rows4_f32", rows: 4, ctas: 5, weight: runtime.F32}.kernel(
-	dense(4, 1024, 1024, runtime.F32), dense(4, 4096, 4096, runtime.F32), gatedShape(4, 5504, 2048, runtime.F32))
+	dense(4, 1024, 4096, runtime.F32), dense(4, 4096, 4096, runtime.F32), gatedShape(4, 5504, 2048, runtime.F32))
 
 // matmulRows4F16 is matmulRows4F32 for W in F16: bytes 2·N·K + 4·(M·K + M·N),
 // asked for 2·N·K + 4·(⌈N/8⌉·M·K + M·N), FLOPs 2·M·N·K, 4 a byte. Bandwidth
-// binds: 22 / 10 / 7 µs for 4×4096×4096 on A100, H100, H200. 158 registers, three
+// binds: 22 / 10 / 7 µs for 4×4096×4096 on A100, H100, H200. 168 registers, three
 // CTAs an SM; about 80 %.
-var matmulRows4F16 = matmulRows{entry: "matmul_rows4_f16", rows: 4, ctas: 3, weight: runtime.F16}.kernel(
-	dense(4, 1024, 1024, runtime.F16), dense(4, 4096, 4096, runtime.F16))
+var matmulRows4F16 = matmulRows{entry: "matmul_rows4_f16", rows: 4, ctas: 2, weight: runtime.F16}.kernel(
+	dense(4, 1024, 4096, runtime.F16), dense(4, 4096, 4096, runtime.F16))
 
 // matmulRows8F32 is matmulRows1F32 for up to eight rows at a time, sixteen in
 // all; the second eight find W in the second-level cache where it fits. Bytes
@@ -63,15 +63,15 @@ var matmulRows4F16 = matmulRows{entry: "matmul_rows4_f16", rows: 4, ctas: 3, wei
 // A100, H100, H200. 168 registers, of which 64 are sums; three CTAs an SM. As
 // much is read of X as of W, from the second-level cache: about 75 %.
 var matmulRows8F32 = matmulRows{entry: "matmul_rows8_f32", rows: 8, ctas: 3, weight: runtime.F32}.kernel(
-	dense(8, 1024, 1024, runtime.F32), dense(8, 4096, 4096, runtime.F32), gatedShape(8, 5504, 2048, runtime.F32))
+	dense(8, 1024, 4096, runtime.F32), dense(8, 4096, 4096, runtime.F32), gatedShape(8, 5504, 2048, runtime.F32))
 
 // matmulRows8F16 is matmulRows8F32 for W in F16: bytes 2·N·K + 4·(M·K + M·N),
 // asked for ⌈M/8⌉·2·N·K + 4·(⌈N/8⌉·M·K + M·N), FLOPs 2·M·N·K, 8 a byte: below the
 // ridges of A100 (12.5), H100 (20) and H200 (14), so bandwidth binds: 22 / 10 / 7
 // µs for 8×4096×4096, but at 8 FLOP a byte FMAs alone take 14 / 4 / 4 of these.
-// 168 registers, three CTAs an SM; about 65 %.
-var matmulRows8F16 = matmulRows{entry: "matmul_rows8_f16", rows: 8, ctas: 3, weight: runtime.F16}.kernel(
-	dense(8, 1024, 1024, runtime.F16), dense(8, 4096, 4096, runtime.F16))
+// 248 registers, two CTAs an SM; about 65 %.
+var matmulRows8F16 = matmulRows{entry: "matmul_rows8_f16", rows: 8, ctas: 2, weight: runtime.F16}.kernel(
+	dense(8, 1024, 4096, runtime.F16), dense(8, 4096, 4096, runtime.F16))
 
 // matmulRows is an entry point of matmul_rows.cu.
 type matmulRows struct {
