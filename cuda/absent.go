@@ -14,3 +14,6 @@ func NewCUDA(ordinal int, cfg Config) (*Device, error) { return nil, errAbsent }
 // NewEmu opens a device that is emulated beneath gorgonia.org/cu. This build
 // cannot.
 func NewEmu(cfg Config) (*Device, error) { return nil, errAbsent }
+
+// List finds the GPUs of this machine. This build cannot.
+func List() ([]GPU, error) { return nil, errAbsent }

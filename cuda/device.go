@@ -24,7 +24,8 @@ type Config struct {
 	Mode        ptx.Config // how an emulated device executes
 	Faults      *Faults    // faults to inject; nil: none
 
-	exact bool // no pool: each allocation has edges of its own
+	exact   bool // no pool: each allocation has edges of its own
+	noPools bool // the emulated driver has no stream-ordered allocation
 }
 
 const (
@@ -82,7 +83,7 @@ func (e *lostError) Unwrap() []error { return []error{ErrLost, e.cause} }
 // driver from then on. The error of a machine without a GPU is a *DriverError.
 func New(driver Driver, name string, ordinal int, cfg Config) (*Device, error) {
 	d := newDevice(driver, name, ordinal, cfg)
-	if err := d.call(func(Driver) error { return d.open(name) }); err != nil {
+	if err := d.call(func(Driver) error { return d.open() }); err != nil {
 		d.stop()
 		return nil, err
 	}
@@ -121,7 +122,7 @@ func newDevice(driver Driver, name string, ordinal int, cfg Config) *Device {
 }
 
 // open makes the context; it runs on the worker.
-func (d *Device) open(name string) (err error) {
+func (d *Device) open() (err error) {
 	drv := d.driver
 	if err := drv.Init(); err != nil {
 		return err
@@ -135,18 +136,17 @@ func (d *Device) open(name string) (err error) {
 	case d.ordinal < 0 || d.ordinal >= n:
 		return fmt.Errorf("cuda: there are %d devices, from 0 on: %w", n, driverError("cuDeviceGet", InvalidDevice))
 	}
-	gpu, err := drv.DeviceName(d.ordinal)
+	gpu, err := describe(drv, d.ordinal)
 	if err != nil {
 		return err
 	}
-	var sms, pools int
-	for a, to := range map[Attribute]*int{
-		CapabilityMajor: &d.limits.major, CapabilityMinor: &d.limits.minor, Multiprocessors: &sms,
-		MaxSharedPerBlockOptin: &d.limits.shared, MemoryPools: &pools,
-	} {
-		if *to, err = drv.DeviceAttribute(a, d.ordinal); err != nil {
-			return err
-		}
+	d.limits.major, d.limits.minor = gpu.Major, gpu.Minor
+	if d.limits.shared, err = drv.DeviceAttribute(MaxSharedPerBlockOptin, d.ordinal); err != nil {
+		return err
+	}
+	pools, err := drv.DeviceAttribute(MemoryPools, d.ordinal)
+	if err != nil {
+		return err
 	}
 	d.limits.pools = pools != 0
 	context, err := drv.RetainPrimary(d.ordinal)
@@ -161,18 +161,12 @@ func (d *Device) open(name string) (err error) {
 	if err = drv.SetCurrent(context); err != nil {
 		return err
 	}
-	_, total, err := drv.MemInfo()
-	if err != nil {
-		return err
-	}
 	if d.stream, err = drv.StreamCreate(); err != nil {
 		return err
 	}
-	d.info.Detail = fmt.Sprintf("%s, compute capability %d.%d, %d multiprocessors, %s", gpu, d.limits.major, d.limits.minor, sms, gigabytes(total))
+	d.info.Detail = gpu.String()
 	return nil
 }
-
-func gigabytes(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }
 
 // Info implements runtime.Device. The device is paged as long as there is a
 // kernel for each of the three operations on caches.

@@ -2,15 +2,23 @@ package cuda
 
 // Driver: what the device needs of the CUDA driver API, in that API's terms.
 
-// Handles of the driver. Zero is none.
-type (
-	Address  uint64 // CUdeviceptr
-	Context  uint64 // CUcontext
-	Module   uint64 // CUmodule
-	Function uint64 // CUfunction
-	Stream   uint64 // CUstream
-	Event    uint64 // CUevent
-)
+// Address is a CUdeviceptr: an address of the device. Zero is none.
+type Address uint64
+
+// Context is the driver's handle of a context. Zero is none, as of all handles.
+type Context uint64
+
+// Module is the driver's handle of a loaded image.
+type Module uint64
+
+// Function is the driver's handle of a kernel of a module.
+type Function uint64
+
+// Stream is the driver's handle of a stream.
+type Stream uint64
+
+// Event is the driver's handle of an event.
+type Event uint64
 
 // Attribute is a CUdevice_attribute, by the number of cuda.h.
 type Attribute int
@@ -35,6 +43,8 @@ type Driver interface {
 	DeviceCount() (int, error)
 	DeviceName(ordinal int) (string, error)
 	DeviceAttribute(a Attribute, ordinal int) (int, error)
+	// DeviceMemory is all memory of a device, bytes.
+	DeviceMemory(ordinal int) (int64, error)
 
 	// RetainPrimary makes or finds the device's primary context, ReleasePrimary
 	// gives it back: the last one destroys it with all memory. ResetPrimary

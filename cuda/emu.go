@@ -10,7 +10,6 @@ package cuda
 import "C"
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -23,7 +22,7 @@ func NewEmu(cfg Config) (*Device, error) {
 	if err := binding.take(bindEmulator); err != nil {
 		return nil, err
 	}
-	g := &emulated{emulator: newEmulator(cfg, true)}
+	g := &emulated{emulator: newEmulator(cfg, !cfg.noPools)}
 	g.driver = g.emulator
 	if cfg.Faults != nil {
 		g.driver = cfg.Faults.wrap(g.emulator)
@@ -35,39 +34,13 @@ func NewEmu(cfg Config) (*Device, error) {
 		slots.Delete(slot)
 		binding.give()
 	}
-	d, err := New(&beneath{newNative(slot), g}, "cuda:emu", 0, cfg)
+	d, err := New(&native{gpu: g, slot: slot}, "cuda:emu", 0, cfg)
 	if err != nil {
 		stop()
 		return nil, err
 	}
 	d.onStop = stop
 	return d, nil
-}
-
-// beneath is the native driver over an emulator. It counts what arrived there,
-// and adds to errors what an emulator knows and a code does not tell.
-type beneath struct {
-	*native
-	gpu *emulated
-}
-
-// Calls implements Driver.
-func (b *beneath) Calls() map[string]int64 { return b.gpu.emulator.Calls() }
-
-// StreamSynchronize implements Driver.
-func (b *beneath) StreamSynchronize(s Stream) error {
-	return b.explain(b.native.StreamSynchronize(s))
-}
-
-// EventSynchronize implements Driver.
-func (b *beneath) EventSynchronize(e Event) error { return b.explain(b.native.EventSynchronize(e)) }
-
-func (b *beneath) explain(err error) error {
-	var e *DriverError
-	if fault := b.gpu.emulator.fault; fault != nil && errors.As(err, &e) {
-		e.Kernel, e.Cause = fault.Kernel, fault.Cause
-	}
-	return err
 }
 
 // emulated is one GPU. Its calls come from the thread of one worker.
@@ -125,6 +98,13 @@ func godwit_emu_cuDeviceGetName(name *C.char, size C.int, dev C.CUdevice) C.CUre
 		buf := unsafe.Slice((*byte)(unsafe.Pointer(name)), int(size))
 		buf[copy(buf[:size-1], text)] = 0
 	}
+	return result(err)
+}
+
+//export godwit_emu_cuDeviceTotalMem
+func godwit_emu_cuDeviceTotalMem(bytes *C.size_t, dev C.CUdevice) C.CUresult {
+	n, err := thread().driver.DeviceMemory(int(dev))
+	*bytes = C.size_t(n)
 	return result(err)
 }
 
@@ -190,7 +170,7 @@ func godwit_emu_cuMemFreeAsync(p C.CUdeviceptr, s C.uintptr_t) C.CUresult {
 
 //export godwit_emu_cuMemHostAlloc
 func godwit_emu_cuMemHostAlloc(p *unsafe.Pointer, size C.size_t, _ C.uint) C.CUresult {
-	if _, err := thread().driver.HostAlloc(int(size)); err != nil {
+	if _, err := thread().driver.HostAlloc(0); err != nil { // counted there, made here
 		return result(err)
 	}
 	const page = 4096

@@ -31,8 +31,8 @@ func NewPTX(cfg Config) (*Device, error) {
 // driver API allows, when something waits for it: buffers that are changed too
 // early show as wrong results.
 type emulator struct {
-	cfg     Config
-	beneath bool // of gorgonia.org/cu: has stream-ordered allocation, and leaves page-locked memory to C
+	cfg   Config
+	pools bool // has stream-ordered allocation
 
 	mem       *ptx.Memory
 	sizes     map[Address]int64
@@ -82,14 +82,14 @@ const (
 	emulatedShared               = 227 << 10
 )
 
-func newEmulator(cfg Config, beneath bool) *emulator {
+func newEmulator(cfg Config, pools bool) *emulator {
 	if cfg.MemoryLimit <= 0 {
 		cfg.MemoryLimit = defaultMemory
 	}
 	if cfg.Mode.Workers <= 0 {
 		cfg.Mode.Workers = goruntime.GOMAXPROCS(0)
 	}
-	e := &emulator{cfg: cfg, beneath: beneath}
+	e := &emulator{cfg: cfg, pools: pools}
 	e.clear()
 	return e
 }
@@ -153,12 +153,18 @@ func (e *emulator) DeviceAttribute(a Attribute, _ int) (int, error) {
 	case MaxSharedPerBlockOptin:
 		return emulatedShared, nil
 	case MemoryPools:
-		if e.beneath {
+		if e.pools {
 			return 1, nil
 		}
 		return 0, nil
 	}
 	return 0, driverError("cuDeviceGetAttribute", InvalidValue)
+}
+
+// DeviceMemory implements Driver.
+func (e *emulator) DeviceMemory(int) (int64, error) {
+	e.counts.add("cuDeviceTotalMem")
+	return e.cfg.MemoryLimit, nil
 }
 
 // RetainPrimary implements Driver.
@@ -275,9 +281,6 @@ func (e *emulator) HostAlloc(size int) ([]byte, error) {
 		return nil, err
 	}
 	e.pinned++
-	if e.beneath {
-		return nil, nil
-	}
 	return runtime.AlignedBytes(int64(size)), nil
 }
 

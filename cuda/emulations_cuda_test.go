@@ -3,6 +3,9 @@
 package cuda
 
 // emulations are the emulated devices of this build.
-var emulations = []emulation{{"ptx", NewPTX}, {"cuda:emu", NewEmu}}
+var emulations = []emulation{{"ptx", NewPTX}, {"cuda:emu", NewEmu}, {"cuda:emu without pools", func(cfg Config) (*Device, error) {
+	cfg.noPools = true
+	return NewEmu(cfg)
+}}}
 
-func (b *beneath) under() *emulator { return b.gpu.emulator }
+func (n *native) under() *emulator { return n.gpu.emulator }

@@ -103,7 +103,7 @@ func (c Code) String() string {
 // again, and the memory is lost.
 func (c Code) Sticky() bool {
 	switch c {
-	case Deinitialized, DeviceUnavailable, ECCUncorrectable, NVLinkUncorrectable, IllegalAddress, LaunchTimeout,
+	case Deinitialized, ECCUncorrectable, NVLinkUncorrectable, IllegalAddress, LaunchTimeout,
 		ContextDestroyed, AssertFailed, StackError, IllegalInstruction, MisalignedAddress, InvalidAddressSpace,
 		InvalidPC, LaunchFailed, Unknown:
 		return true

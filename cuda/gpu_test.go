@@ -58,11 +58,39 @@ func TestGPUConformance(t *testing.T) {
 	t.Log(d.Info().Detail)
 	devicetest.Run(t, d)
 	for _, s := range d.Kernels() {
-		switch {
-		case s.Out != "" && !strings.Contains(s.Out, "unproven"):
+		if s.Out != "" && !strings.Contains(s.Out, "unproven") {
 			t.Errorf("%s: %s", s.Entry, s.Out)
-		case s.Launches == 0 && s.Out == "":
-			t.Errorf("%s was never launched", s.Entry)
+		}
+	}
+}
+
+// TestGPUEveryKernel runs every row on every kernel that takes it, also where
+// the device would choose another one.
+func TestGPUEveryKernel(t *testing.T) {
+	d := hardware(t, Config{})
+	most := 1 << 30
+	if testing.Short() {
+		most = 20
+	}
+	for _, e := range d.entries {
+		if e.out != nil {
+			continue
+		}
+		list, err := trials(map[string]bool{e.kernel.Op: true})
+		must(t, err)
+		rows := 0
+		for _, row := range list {
+			if rows == most || !e.takes(row.ops) {
+				continue
+			}
+			err := devicetest.Try(row.row, devicetest.Target{Device: d, Caches: d, Run: func(op runtime.Op) error { return d.runOn(e, op) }})
+			if err != nil {
+				t.Errorf("%s: %v: %v", e.kernel.Entry, row.row, err)
+			}
+			rows++
+		}
+		if rows == 0 {
+			t.Logf("skipped %s: no row of devicetest is for it", e.kernel.Entry)
 		}
 	}
 }

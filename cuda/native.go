@@ -25,32 +25,31 @@ import (
 // checks every kernel on a few rows of devicetest, and takes out those that
 // differ from the oracle: see Device.Kernels.
 func NewCUDA(ordinal int, cfg Config) (*Device, error) {
-	if err := binding.take(bindDriver); err != nil {
-		return nil, err
-	}
-	name := fmt.Sprintf("cuda:%d", ordinal)
-	for {
-		d, err := New(newNative(0), name, ordinal, cfg)
+	return openTested(func() (*Device, error) {
+		if err := binding.take(bindDriver); err != nil {
+			return nil, err
+		}
+		d, err := New(&native{}, fmt.Sprintf("cuda:%d", ordinal), ordinal, cfg)
 		if err != nil {
 			binding.give()
 			return nil, err
 		}
 		d.onStop = binding.give
-		err = d.selfTest(true)
-		if err == nil {
-			return d, nil
-		}
-		if closeErr := d.Close(); closeErr != nil || !errors.Is(err, ErrLost) {
-			return nil, errors.Join(err, closeErr)
-		}
-		// A kernel ended the context and is out now: go on without it.
-		if err := binding.take(bindDriver); err != nil {
-			return nil, err
-		}
-	}
+		return d, nil
+	})
 }
 
-// table is what the driver's calls are bound to.
+// List finds the GPUs of this machine, without making a context on any. Where
+// there is no driver or no GPU, the *DriverError says so.
+func List() ([]GPU, error) {
+	if err := binding.take(bindDriver); err != nil {
+		return nil, err
+	}
+	defer binding.give()
+	return list(&native{})
+}
+
+// bindingTable is what the driver's calls are bound to.
 type bindingTable struct {
 	mu    sync.Mutex
 	bound int
@@ -97,7 +96,8 @@ func (b *bindingTable) give() {
 // native is the Driver over gorgonia.org/cu's package-level functions. Its Ctx,
 // which sends each call through channels, is not used.
 type native struct {
-	slot   uintptr // of the emulator beneath; 0: none
+	gpu    *emulated // beneath; nil: a real one
+	slot   uintptr   // of the emulated one
 	counts callCounts
 
 	contexts  handles[cu.CUContext]
@@ -107,8 +107,6 @@ type native struct {
 	events    handles[cu.Event]
 	params    []unsafe.Pointer
 }
-
-func newNative(slot uintptr) *native { return &native{slot: slot} }
 
 // handles gives numbers to objects of gorgonia.org/cu, from 1 on.
 type handles[T any] struct {
@@ -154,11 +152,18 @@ func (n *native) own(call string, code C.CUresult) error {
 	return n.fail(call, Code(code))
 }
 
-// fail asks the driver about codes that we have no words for.
+// fail asks the driver about codes that we have no words for, and the emulator
+// for what a code does not tell.
 func (n *native) fail(call string, code Code) error {
 	err := driverError(call, code)
 	var e *DriverError
-	if _, known := codeTexts[code]; !known && errors.As(err, &e) {
+	if !errors.As(err, &e) {
+		return nil
+	}
+	if n.gpu != nil && n.gpu.emulator.fault != nil && code == n.gpu.emulator.fault.Code {
+		e.Kernel, e.Cause = n.gpu.emulator.fault.Kernel, n.gpu.emulator.fault.Cause
+	}
+	if _, known := codeTexts[code]; !known {
 		var text *C.char
 		if C.cuGetErrorName(C.CUresult(code), &text) == 0 && text != nil {
 			e.Name = C.GoString(text)
@@ -172,7 +177,7 @@ func (n *native) fail(call string, code Code) error {
 
 // Init implements Driver.
 func (n *native) Init() error {
-	if n.slot != 0 {
+	if n.gpu != nil {
 		C.godwit_set_emulator(C.uintptr_t(n.slot))
 	}
 	return n.own("cuInit", C.cuInit(0))
@@ -207,6 +212,16 @@ func (n *native) DeviceAttribute(a Attribute, ordinal int) (int, error) {
 	}
 	v, err := dev.Attribute(cu.DeviceAttribute(a))
 	return v, n.check("cuDeviceGetAttribute", err)
+}
+
+// DeviceMemory implements Driver.
+func (n *native) DeviceMemory(ordinal int) (int64, error) {
+	dev, err := n.device(ordinal)
+	if err != nil {
+		return 0, err
+	}
+	total, err := dev.TotalMem()
+	return total, n.check("cuDeviceTotalMem", err)
 }
 
 // RetainPrimary implements Driver.
@@ -426,5 +441,10 @@ func (n *native) EventSynchronize(e Event) error {
 	return n.check("cuEventSynchronize", n.events.of[uint64(e)].Synchronize())
 }
 
-// Calls implements Driver.
-func (n *native) Calls() map[string]int64 { return n.counts.all() }
+// Calls implements Driver. Above an emulator they are what arrived there.
+func (n *native) Calls() map[string]int64 {
+	if n.gpu != nil {
+		return n.gpu.emulator.Calls()
+	}
+	return n.counts.all()
+}

@@ -25,26 +25,9 @@ func TestClass(t *testing.T) {
 // pooled is a device that pools, with and without stream-ordered allocation.
 func pooled(t *testing.T, ordered bool, limit int64) *Device {
 	return mustOpen(t, func(cfg Config) (*Device, error) {
-		e := newEmulator(cfg, ordered)
-		return New(ordering{e, ordered}, "pooled", 0, cfg)
+		return New(newEmulator(cfg, ordered), "pooled", 0, cfg)
 	}, Config{MemoryLimit: limit})
 }
-
-// ordering is an emulator with page-locked memory of Go's, whatever it is
-// beneath.
-type ordering struct {
-	*emulator
-	ordered bool
-}
-
-func (o ordering) HostAlloc(n int) ([]byte, error) {
-	if _, err := o.emulator.HostAlloc(n); err != nil {
-		return nil, err
-	}
-	return runtime.AlignedBytes(int64(n)), nil
-}
-
-func (o ordering) under() *emulator { return o.emulator }
 
 func TestPool(t *testing.T) {
 	for name, ordered := range map[string]bool{"cuMemAlloc": false, "cuMemAllocAsync": true} {
@@ -59,9 +42,17 @@ func TestPool(t *testing.T) {
 			if free, total, err := d.MemInfo(); free != limit || total != limit || err != nil {
 				t.Errorf("%d of %d free, %v", free, total, err)
 			}
+			dirty := f32(t, d, 1, 250, iota32(250)...)
+			must(t, d.Sync())
+			d.Free(dirty.Mem)
 			before := calls()
 			b, err := d.Alloc(1010) // of the same class
 			must(t, err)
+			for i, v := range read(t, d, runtime.Tensor{Mem: b, DType: runtime.F32, Rows: 1, Cols: 252, Stride: 252}) {
+				if v != 0 {
+					t.Fatalf("element %d of memory used again is %v", i, v)
+				}
+			}
 			if b.Addr != addr || calls() != before {
 				t.Errorf("memory was not used again: %d calls", calls()-before)
 			}

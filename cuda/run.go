@@ -185,6 +185,9 @@ func (d *Device) load(drv Driver, e *entry) error {
 	if i.err != nil {
 		return i.err
 	}
+	if k.Image.Target > d.Capability() {
+		return fmt.Errorf("image %s is compute_%d code, this GPU has compute capability %d.%d", k.Image.Name, k.Image.Target, d.limits.major, d.limits.minor)
+	}
 	if !i.loaded {
 		module, log, err := drv.LoadModule(k.Image.PTX)
 		var de *DriverError

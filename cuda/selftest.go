@@ -62,6 +62,35 @@ func trials(ops map[string]bool) ([]trial, error) {
 	return list, nil
 }
 
+// openTested opens a device and tests it. A kernel that ended the context is out
+// when the device is opened again.
+func openTested(open func() (*Device, error)) (*Device, error) {
+	for {
+		d, err := open()
+		if err != nil {
+			return nil, err
+		}
+		due := d.untested()
+		if err = d.selfTest(true); err == nil {
+			return d, nil
+		}
+		after := d.untested()
+		if closeErr := d.Close(); closeErr != nil || !errors.Is(err, ErrLost) || after == due {
+			return nil, errors.Join(err, closeErr)
+		}
+	}
+}
+
+// untested is the number of kernels without a verdict.
+func (d *Device) untested() (n int) {
+	for _, e := range d.entries {
+		if _, ok := verdicts.Load(verdictKey{d.info.Detail, e.kernel}); !ok {
+			n++
+		}
+	}
+	return n
+}
+
 // selfTest checks all kernels that are not out. The error is of the device: a
 // kernel that ended the context is taken out, and the device has to be opened
 // again.
@@ -142,7 +171,7 @@ func (d *Device) try(e *entry, list []trial, begin time.Time) error {
 // that there is one.
 func (e *entry) takes(ops []runtime.Op) bool {
 	var l kernels.Launch
-	any := false
+	found := false
 	for _, op := range ops {
 		if op.Name() != e.kernel.Op {
 			continue
@@ -151,9 +180,9 @@ func (e *entry) takes(ops []runtime.Op) bool {
 		if e.kernel.Launch(op, &l) != nil {
 			return false
 		}
-		any = true
+		found = true
 	}
-	return any
+	return found
 }
 
 // runOn is Run with one kernel for its operation.

@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -27,38 +26,38 @@ func TestSelfTest(t *testing.T) {
 	})
 }
 
-// TestSelfTestThatKills: the device has to be opened again, which knows the
-// kernel by then.
-func TestSelfTestThatKills(t *testing.T) {
-	e := newEmulator(Config{}, false)
+// TestOpenTested: a kernel that ends the context is out when the device is there,
+// and another one of the process does not run it again. A GPU that
+// does not come back is an error.
+func TestOpenTested(t *testing.T) {
+	gpu, faults := newEmulator(Config{}, false), &Faults{}
 	all := []*kernels.Kernel{wild(), scaling()}
-	cfg := Config{Kernels: all}
-	d, err := New(e, "a GPU that remembers", 0, cfg)
-	must(t, err)
-	d.info.Detail += " of " + t.Name()
-	if err := d.selfTest(true); !errors.Is(err, ErrLost) {
-		t.Fatalf("%v", err)
+	opens := 0
+	open := func() (*Device, error) {
+		opens++
+		d, err := New(gpu, "a GPU", 0, Config{Kernels: all, Faults: faults})
+		if err == nil {
+			d.info.Detail = t.Name()
+		}
+		return d, err
 	}
-	must(t, d.Close())
-	d, err = New(e, "a GPU that remembers", 0, cfg)
-	must(t, err)
-	d.info.Detail += " of " + t.Name()
-	must(t, d.selfTest(true))
-	if s := d.Kernels(); !strings.Contains(s[0].Out, "test_wild") || !strings.Contains(s[0].Out, "self-test") || s[0].Launches != 0 || s[1].Out != "" {
-		t.Errorf("%+v", s)
+	for i, want := range []int{2, 3} {
+		d, err := openTested(open)
+		must(t, err)
+		s := d.Kernels()
+		if opens != want || !strings.Contains(s[0].Out, "test_wild") || !strings.Contains(s[0].Out, "self-test") || s[0].Launches != 0 || s[1].Out != "" || (s[1].Launches == 0) != (i == 1) {
+			t.Errorf("opened %d times: %+v", opens, s)
+		}
+		must(t, generation(d, 1))
+		must(t, d.Close())
+		holdsNothing(t, d)
 	}
-	must(t, generation(d, 1))
-	must(t, d.Close())
-	holdsNothing(t, d)
-	// The third time nothing has to run.
-	d, err = New(e, "a GPU that remembers", 0, cfg)
-	must(t, err)
-	d.info.Detail += " of " + t.Name()
-	must(t, d.selfTest(true))
-	if n := d.Calls()["cuLaunchKernel"]; d.Kernels()[1].Launches != 0 {
-		t.Errorf("%d launches", n)
+	all = []*kernels.Kernel{scaling()} // another one, so there is something to test
+	faults.Inject(Fault{Kind: FaultLost, After: 20})
+	faults.Inject(Fault{Kind: FaultContext, After: 1})
+	if d, err := openTested(open); d != nil || codeOf(err) != DeviceUnavailable {
+		t.Errorf("%v, %v", d, err)
 	}
-	must(t, d.Close())
 }
 
 // TestSelfTestOfAll: every kernel that ships passes, and is tried on some row.

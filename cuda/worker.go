@@ -172,14 +172,14 @@ func (w *worker) watch(err error, kernel string) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	if e.Code.Sticky() {
-		if e.Kernel == "" && (kernel == "" || !w.dev.cfg.Blocking) {
-			e.Kernel = w.suspects()
-		}
-		w.dev.lost.CompareAndSwap(nil, &lostError{err})
+	if e.Kernel == "" && e.Code.Sticky() && (kernel == "" || !w.dev.cfg.Blocking) {
+		kernel = w.suspects()
 	}
 	if e.Kernel == "" {
 		e.Kernel = kernel
+	}
+	if e.Code.Sticky() {
+		w.dev.lost.CompareAndSwap(nil, &lostError{err})
 	}
 	return err
 }
