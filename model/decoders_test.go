@@ -167,3 +167,13 @@ func TestDecoderValues(t *testing.T) {
 		}
 	}
 }
+
+// TestNeoXSpelling spells RoPE as GPT-NeoX did before rope_parameters.
+func TestNeoXSpelling(t *testing.T) {
+	const name = "../odd/gpt-neox-no-bias"
+	c := base(t, name)
+	delete(c.config, "rope_parameters")
+	c.config["rotary_emb_base"], c.config["rotary_pct"] = 77.0, 0.5
+	c.config["rope_theta"], c.config["partial_rotary_factor"] = 10000.0, 1.0 // not its names: transformers passes them over
+	strictly(t, load(t, c.write(t), golden.Options{}), read(t, folder(name)))
+}
