@@ -13,15 +13,12 @@ type flow struct {
 	guarded    bool // defs may not happen
 }
 
-// Limits beyond which registers keep columns of their own.
-const (
-	maxLiveBits   = 512 << 20
-	maxLiveRounds = 64
-)
+// Passes over the blocks after which registers keep columns of their own.
+const maxLiveRounds = 64
 
 // note keeps the flow of the current statement.
 func (d *dec) note() {
-	d.flow = append(d.flow, flow{slices.Clone(d.uses), slices.Clone(d.defs), d.in.guard >= 0 || d.st.guard >= 0})
+	d.flow = append(d.flow, &flow{slices.Clone(d.uses), slices.Clone(d.defs), d.st.guard >= 0})
 }
 
 // class is the register file that a type lies in: 0 32 bits, 1 64, 2 predicates.
@@ -173,7 +170,7 @@ func (d *dec) blocks() []block {
 	}
 	for b := range list {
 		i := list[b].to - 1
-		s := &d.stmts[i]
+		s := d.stmts[i]
 		for _, t := range s.targets {
 			if t < n {
 				list[b].next = append(list[b].next, number[t])
@@ -194,16 +191,19 @@ func (d *dec) liveness(touch func(r, at int32)) bool {
 	}
 	list := d.blocks()
 	words := (len(d.regs) + 63) / 64
-	if 3*len(list)*words*64 > maxLiveBits {
+	if len(list)*words*8 > d.most {
 		return false
 	}
-	bits := make([]uint64, 3*len(list)*words)
-	row := func(kind, b int) []uint64 { return bits[(kind*len(list)+b)*words:][:words] }
+	var sets [3][]uint64
+	for i := range sets {
+		sets[i] = make([]uint64, len(list)*words)
+	}
+	row := func(kind, b int) []uint64 { return sets[kind][b*words:][:words] }
 	const in, gen, kill = 0, 1, 2
 	for b, bl := range list {
 		g, k := row(gen, b), row(kill, b)
 		for i := bl.from; i < bl.to; i++ {
-			f := &d.flow[i]
+			f := d.flow[i]
 			for _, r := range f.uses {
 				if k[r/64]>>(r%64)&1 == 0 {
 					g[r/64] |= 1 << (r % 64)

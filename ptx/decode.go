@@ -32,20 +32,24 @@ const (
 	ctlBarrier // bar and barrier
 )
 
-// inst is one decoded instruction.
+// inst is one decoded instruction: what the main loop needs, and the rest.
 type inst struct {
-	exec    func(w *warp, m uint32)
-	guard   int32 // a predicate, -1 if none
-	not     bool
-	ctl     control
-	target  int32
+	exec   func(w *warp, m uint32)
+	guard  int32 // a predicate, -1 if none
+	target int32
+	not    bool
+	ctl    control
+	*info
+}
+
+type info struct {
+	op      string
+	line    int32
+	source  int32  // of Kernel.sources
 	flops   uint16 // a lane
 	targets []int32
 	mask    col // ctlSync: the member mask; ctlTable: the index
 	bar     *barrier
-	op      string
-	line    int32
-	source  int32 // of Kernel.sources
 }
 
 // slot is a column that is filled at the launch or at the start of a CTA.
@@ -62,7 +66,7 @@ type dec struct {
 	k *Kernel
 
 	regs     []ptype // virtual registers
-	stmts    []placed
+	stmts    []*placed
 	phys     []int32 // by virtual register; nil in the first pass
 	n32      int32   // first column after the registers
 	n64      int32
@@ -72,17 +76,17 @@ type dec struct {
 	slotOf   map[slot]int32
 	nslot    [2]int32
 
-	st    *placed
-	index int
-	mods  []string
-	cmp   string // the comparison of set and setp
+	st   *placed
+	mods []string
+	cmp  string // the comparison of set and setp
 
 	rounded bool // a rounding mode was written
 	in      *inst
 	grain   int
+	most    int // bytes that one allocation may have
 
 	homes map[*variable]int64 // offsets in shared and local memory
-	flow  []flow              // by statement, of the first pass
+	flow  []*flow             // by statement, of the first pass
 }
 
 // placed is a statement of the kernel after inlining.
@@ -118,7 +122,7 @@ func (p *parser) finish() {
 		}
 	}
 	for _, k := range p.m.Kernels {
-		d := &dec{m: p.m, k: k}
+		d := &dec{m: p.m, k: k, most: len(p.src) + slack}
 		d.kernel(p.m.funcs[k.Name])
 	}
 }
@@ -131,7 +135,7 @@ func (d *dec) kernel(f *function) {
 	d.k.code = make([]inst, 0, len(d.stmts)+1)
 	d.pass(func() { d.k.code = append(d.k.code, *d.in) })
 	// Running off the end is ret.
-	end := inst{ctl: ctlExit, guard: -1, op: "ret", line: int32(f.line)}
+	end := inst{ctl: ctlExit, guard: -1, info: &info{op: "ret", line: int32(f.line)}}
 	if n := len(d.k.code); n > 0 {
 		end.line, end.source = d.k.code[n-1].line, d.k.code[n-1].source
 	}
@@ -150,7 +154,7 @@ func (d *dec) pass(done func()) {
 	sources := map[string]int32{}
 	d.k.sources = nil
 	for i := range d.stmts {
-		d.st, d.index = &d.stmts[i], i
+		d.st = d.stmts[i]
 		d.uses, d.defs = d.uses[:0], d.defs[:0]
 		src, ok := sources[d.st.source]
 		if !ok {
@@ -158,7 +162,7 @@ func (d *dec) pass(done func()) {
 			sources[d.st.source] = src
 			d.k.sources = append(d.k.sources, d.st.source)
 		}
-		d.in = &inst{guard: -1, line: int32(d.st.line), source: src, op: d.st.op, mask: col{}}
+		d.in = &inst{guard: -1, info: &info{line: int32(d.st.line), source: src, op: d.st.op}}
 		if d.st.guard >= 0 {
 			d.in.guard, d.in.not = d.use(d.st.guard), d.st.not
 		}

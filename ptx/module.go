@@ -179,8 +179,7 @@ type function struct {
 	params  []*variable
 	returns []*variable
 	regs    []ptype // by virtual register
-	names   []string
-	body    []stmt
+	body    []*stmt
 	locs    []location
 	kernel  *Kernel // for entries: what the directives said; nil for a .func
 	defined bool
@@ -199,9 +198,9 @@ func (f *function) source(m *Module, loc int) string {
 	if loc < 0 {
 		return ""
 	}
-	for at := loc; ; at = f.locs[at].parent {
+	for at, depth := loc, 0; ; at, depth = f.locs[at].parent, depth+1 {
 		l := f.locs[at]
-		if l.file == f.locs[0].file || l.parent < 0 {
+		if l.file == f.locs[0].file || l.parent < 0 || depth == maxDepth {
 			return m.sourceName(l.file, l.line)
 		}
 	}

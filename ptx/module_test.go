@@ -69,6 +69,27 @@ func TestSourceLine(t *testing.T) {
 	}
 }
 
+// Inlined code: the innermost line in the kernel's file, else the call.
+func TestInlinedLine(t *testing.T) {
+	for _, c := range []struct{ loc, want string }{
+		{".loc 1 8 2\n", "x.cu:8"},
+		{".loc 1 8 2\n.loc 1 20 3, function_name $L, inlined_at 1 8 2\n", "x.cu:20"},
+		{".loc 1 8 2\n.loc 2 99 1, function_name $L, inlined_at 1 8 2\n", "x.cu:8"},
+		{".loc 1 8 2\n.loc 1 20 3, function_name $L, inlined_at 1 8 2\n.loc 2 99 1, function_name $L + 4, inlined_at 1 20 3\n", "x.cu:20"},
+		{".loc 2 99 1, function_name $L, inlined_at 1 9 2\n", "x.cu:9"},
+		{".loc 1 8 2\n.loc 1 0 2\n", "x.cu:8"},
+		{".loc 2 7 2\n", "math.h:7"},
+		{"", "x.cu:5"},
+	} {
+		m := mustParse(t, header+".entry k() {\n.loc 1 5 0\n"+c.loc+"trap;\n}\n.file 1 \"/some/where/x.cu\"\n.file 2 \"math.h\", 123, 456\n.section .debug_str\n{\n$L:\n.b8 1,2\n}\n")
+		_, err := ptx.Run(context.Background(), m.Kernels[0], ptx.NewMemory(0), ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{1, 1, 1}}, ptx.Config{})
+		var f *ptx.Fault
+		if !errors.As(err, &f) || f.Source != c.want {
+			t.Errorf("%q: %v, want %s", c.loc, err, c.want)
+		}
+	}
+}
+
 const header = ".version 7.0\n.target sm_80\n.address_size 64\n"
 
 // runText runs the kernel k of a module with one parameter p of 1024 bytes.

@@ -12,13 +12,15 @@ import (
 // Limits that keep a hostile file from taking memory or time.
 const (
 	maxSource     = 64 << 20
-	maxStatements = 1 << 19 // a kernel, functions inlined
+	maxStatements = 1 << 17 // a kernel, functions inlined
 	maxRegisters  = 1 << 19
 	maxShared     = 227 << 10 // bytes: the most that any architecture has
 	maxLocal      = 512 << 10 // bytes a thread
 	maxParams     = 32764     // bytes
 	maxVariable   = 1 << 30   // bytes of a .global or .const variable
 	maxDepth      = 64
+	instBytes     = 40      // of one decoded instruction
+	slack         = 1 << 20 // bytes: no allocation is larger than the file and this
 )
 
 // argKind is the kind of an operand.
@@ -415,6 +417,9 @@ func (p *parser) initialiser(v *variable, depth int) {
 	}
 	n := int(v.elem.bytes())
 	line := p.tok.line
+	if len(v.init) > len(p.src)+slack {
+		fail(line, "initialiser of %s is too large", v.name)
+	}
 	if a := p.operand(0); a.kind == argSym {
 		r := reference{at: int64(len(v.init)), name: a.text, line: line}
 		if a.text == "generic" && p.accept('(') {

@@ -163,7 +163,7 @@ func (p *parser) resolve() {
 		return 0
 	}
 	for _, b := range p.branch {
-		s := &p.f.body[b.stmt]
+		s := p.f.body[b.stmt]
 		if !b.table {
 			s.targets = []int{find(b, s.line, b.name)}
 			continue
@@ -233,7 +233,7 @@ func (p *parser) statement() {
 	case base == "brx" && len(s.args) == 2 && s.args[1].kind == argSym:
 		p.branch = append(p.branch, pendingBranch{len(p.f.body), p.at, s.args[1].text, true})
 	}
-	p.f.body = append(p.f.body, s)
+	p.f.body = append(p.f.body, &s)
 }
 
 func (p *parser) label(name string, line int) {
@@ -369,7 +369,6 @@ func (p *parser) newRegister(at int, name string, t ptype) int32 {
 	}
 	r := int32(len(p.f.regs))
 	p.f.regs = append(p.f.regs, t)
-	p.f.names = append(p.f.names, name)
 	sc.regs[name] = r
 	return r
 }

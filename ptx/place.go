@@ -28,15 +28,15 @@ func (d *dec) inline(f *function, bind map[*variable]*variable, stack []*functio
 	at := make([]int, len(f.body)+1) // where the statements went
 	var jumps []int                  // placed statements with targets in this body
 	for i := range f.body {
-		s := &f.body[i]
+		s := f.body[i]
 		at[i] = len(d.stmts)
-		if len(d.stmts) >= maxStatements {
-			fail(s.line, "kernel has more than %d instructions, functions inlined", maxStatements)
+		if most := min(maxStatements, d.most/instBytes); len(d.stmts) >= most {
+			fail(s.line, "kernel has more than %d instructions, functions inlined", most)
 		}
-		p := placed{stmt: *s, shift: shift, bind: bind, source: f.source(d.m, s.loc)}
+		p := &placed{stmt: *s, shift: shift, bind: bind, source: f.source(d.m, s.loc)}
 		switch {
 		case s.op == "call" || len(s.op) > 4 && s.op[:5] == "call.":
-			d.call(&p, stack)
+			d.call(p, stack)
 			continue
 		case len(stack) > 1 && (s.op == "ret" || s.op == "ret.uni"):
 			p.op = "bra"
@@ -95,7 +95,7 @@ func (d *dec) call(p *placed, stack []*function) {
 		skip := *p
 		skip.op, skip.not = "bra", !p.not
 		skip.args = []arg{{kind: argSym}}
-		d.stmts = append(d.stmts, skip)
+		d.stmts = append(d.stmts, &skip)
 	}
 	d.inline(f, bind, stack)
 	if over >= 0 {
@@ -172,7 +172,7 @@ func (d *dec) layout() {
 	}
 	for i := range d.stmts {
 		for j := range d.stmts[i].args {
-			walk(&d.stmts[i].args[j], &d.stmts[i])
+			walk(&d.stmts[i].args[j], d.stmts[i])
 		}
 	}
 	d.k.StaticShared = int(shared)

@@ -43,7 +43,7 @@ type Config struct {
 }
 
 // DefaultSteps is how many instructions a warp may execute if Config does not say.
-const DefaultSteps = 1 << 28
+const DefaultSteps = 1 << 26
 
 // Modes is the ways to run in which a kernel must give the same bits: every
 // order, with asynchronous copies late and eager.

@@ -144,15 +144,16 @@ func TestGrid(t *testing.T) {
 
 // A race that one order hides, the other shows by its result.
 func TestOrders(t *testing.T) {
-	m := mustParse(t, body("st.volatile.global.u32 [%rd1], %r1;"))
+	m := mustParse(t, body("mov.u32 %r10, %ctaid.x; mad.lo.u32 %r10, %r10, 1000, %r1; st.volatile.global.u32 [%rd1], %r10;"))
 	for _, cfg := range ptx.Modes() {
+		cfg.Workers = 1
 		d := device{t, ptx.NewMemory(0)}
 		p := d.alloc(1024)
-		if _, err := ptx.Run(context.Background(), m.Kernels[0], d.mem, ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{256, 1, 1}, Params: args(p)}, cfg); err != nil {
+		if _, err := ptx.Run(context.Background(), m.Kernels[0], d.mem, ptx.Launch{Grid: [3]int{3, 1, 1}, Block: [3]int{256, 1, 1}, Params: args(p)}, cfg); err != nil {
 			t.Fatal(err)
 		}
 		got := binary.LittleEndian.Uint32(d.bytes(p, 4))
-		if cfg.Order == ptx.Forward && got != 255 || cfg.Order == ptx.Reversed && got != 31 {
+		if cfg.Order == ptx.Forward && got != 2255 || cfg.Order == ptx.Reversed && got != 31 {
 			t.Errorf("%v: the last store is thread %d's", cfg.Order, got)
 		}
 	}

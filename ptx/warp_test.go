@@ -195,6 +195,11 @@ func TestMemoryWidths(t *testing.T) {
 			}
 			return 0
 		}},
+		{"st.global.u32 [%rd2], 6; atom.global.inc.u32 %r10, [%rd2], 6; ld.global.u32 %r20, [%rd2]; mad.lo.u32 %r20, %r20, 100, %r10;", func(int) uint32 { return 6 }},
+		{"st.global.u32 [%rd2], 0; atom.global.dec.u32 %r10, [%rd2], 6; ld.global.u32 %r20, [%rd2]; atom.global.dec.u32 %r10, [%rd2], 6; mad.lo.u32 %r20, %r20, 100, %r10;", func(int) uint32 { return 606 }},
+		{"st.global.u32 [%rd2], 9; atom.global.dec.u32 %r10, [%rd2], 6; ld.global.u32 %r20, [%rd2];", func(int) uint32 { return 6 }},
+		{"st.global.u32 [%rd2], 12; atom.global.xor.b32 %r10, [%rd2], 10; atom.global.exch.b32 %r20, [%rd2], 1; atom.global.and.b32 %r10, [%rd2], 3; add.u32 %r20, %r20, %r10;", func(int) uint32 { return 7 }},
+		{"st.global.u32 [%rd2], -3; atom.global.min.s32 %r10, [%rd2], 2; atom.global.max.s32 %r11, [%rd2], 5; ld.global.u32 %r20, [%rd2]; sub.u32 %r20, %r20, %r11;", func(int) uint32 { return 8 }},
 		{"st.global.f32 [%rd2], 0f3F800000; atom.global.add.f32 %f1, [%rd2], 0f40000000; add.f32 %f1, %f1, 0f40000000; ld.global.f32 %f2, [%rd2]; sub.f32 %f1, %f1, %f2; mov.b32 %r20, %f1;", func(int) uint32 { return 0 }},
 		{"st.global.u32 [%rd2], 0; mov.b32 %r10, 0x3c003c00; atom.global.add.noftz.f16x2 %r11, [%rd2], %r10; atom.global.add.noftz.f16x2 %r11, [%rd2], %r10; ld.global.u32 %r20, [%rd2];", func(int) uint32 { return 0x40004000 }},
 		{"st.global.u32 [%rd2], 0x11112222; mov.b16 %h1, 0x1111; mov.b16 %h2, 0x3333; atom.global.cas.b16 %h3, [%rd2+2], %h1, %h2; ld.global.u32 %r20, [%rd2];", func(int) uint32 { return 0x33332222 }},
