@@ -83,6 +83,14 @@ func TestMemory(t *testing.T) {
 				}
 			}
 		}
+		m, err := d.Alloc(100)
+		must(t, err)
+		again := *m
+		d.Free(m)
+		d.Free(&again)
+		if one, other := f32(t, d, 1, 25), f32(t, d, 1, 25); one.Mem.Addr == other.Mem.Addr {
+			t.Error("memory that was freed twice was given twice")
+		}
 		d.Free(nil)
 		d.Free(&runtime.Memory{Addr: 4711})
 		if _, err := d.Alloc(-1); err == nil {
@@ -145,6 +153,14 @@ func TestCopies(t *testing.T) {
 			}
 		}
 		must(t, d.Sync())
+		before := d.Calls()["cuEventRecord"]
+		for range 500 {
+			must(t, d.Upload(x, make([]byte, 24)))
+			must(t, d.Sync())
+		}
+		if n := d.Calls()["cuEventRecord"] - before; n != 0 {
+			t.Errorf("%d waits for staging that was free", n)
+		}
 	})
 }
 
@@ -227,6 +243,7 @@ func TestChoice(t *testing.T) {
 			t.Errorf("an operand of the host: %v", err)
 		}
 		must(t, only.Run(scale(y.RowRange(0, 0), y.RowRange(0, 0), 2)))
+		must(t, only.Sync())
 		if n := only.Calls()["cuLaunchKernel"]; n != 0 {
 			t.Errorf("nothing to do took %d launches", n)
 		}

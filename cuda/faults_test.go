@@ -152,7 +152,9 @@ func TestErrorIsOneBatchs(t *testing.T) {
 		d := open(Config{Faults: faults})
 		x, y := f32(t, d, 1, 2, 3, 4), f32(t, d, 1, 2, 5, 6)
 		must(t, d.Run(scale(x, x, 2)))
-		must(t, d.Sync())
+		if v := read(t, d, x); v[1] != 8 { // lies in the staging buffer now
+			t.Errorf("%v", v)
+		}
 		faults.Inject(Fault{Kind: FaultLaunch})
 		got := make([]byte, 8)
 		must(t, d.Run(scale(x, x, 2))) // refused
@@ -168,6 +170,49 @@ func TestErrorIsOneBatchs(t *testing.T) {
 		must(t, d.Run(scale(x, x, 2)))
 		if a, b := read(t, d, x), read(t, d, y); a[0] != 12 || b[0] != 5 {
 			t.Errorf("%v %v", a, b)
+		}
+	})
+}
+
+// TestSuspects: where the driver does not say which kernel faulted, those since
+// the last Sync are named, or with Blocking the one.
+func TestSuspects(t *testing.T) {
+	only := func(entry string, by float32, shared int) *kernels.Kernel {
+		k := testKernel(entry, testImage, shared)
+		launch := k.Launch
+		k.Launch = func(op runtime.Op, l *kernels.Launch) error {
+			if op.(*runtime.Pointwise).Scale != by {
+				return errShape
+			}
+			return launch(op, l)
+		}
+		return k
+	}
+	one, two := only("test_scale", 1, 0), only("test_shared", 2, 60<<10)
+	each(t, func(t *testing.T, open func(Config) *Device) {
+		for _, c := range []struct {
+			before   float32
+			then     []float32
+			blocking bool
+			want     string
+		}{
+			{1, []float32{2, 2, 1}, false, "test_shared, test_scale"},
+			{1, []float32{2, 2, 2}, false, "test_shared"},
+			{2, []float32{2, 2, 1}, true, "test_scale"},
+		} {
+			faults := &Faults{}
+			d := open(Config{Kernels: []*kernels.Kernel{one, two}, Faults: faults, Blocking: c.blocking})
+			x := f32(t, d, 1, 2, 3, 4)
+			must(t, d.Run(scale(x, x, c.before)))
+			must(t, d.Sync())
+			faults.Inject(Fault{Kind: FaultAddress, After: 2})
+			for _, by := range c.then {
+				must(t, d.Run(scale(x, x, by)))
+			}
+			var call *DriverError
+			if err := d.Sync(); !errors.As(err, &call) || call.Kernel != c.want {
+				t.Errorf("blocking %v: %v, want %s", c.blocking, err, c.want)
+			}
 		}
 	})
 }

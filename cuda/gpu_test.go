@@ -83,8 +83,7 @@ func TestGPUEveryKernel(t *testing.T) {
 			if rows == most || !e.takes(row.ops) {
 				continue
 			}
-			err := devicetest.Try(row.row, devicetest.Target{Device: d, Caches: d, Run: func(op runtime.Op) error { return d.runOn(e, op) }})
-			if err != nil {
+			if err := d.tryRow(e, row.row); err != nil {
 				t.Errorf("%s: %v: %v", e.kernel.Entry, row.row, err)
 			}
 			rows++

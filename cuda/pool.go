@@ -118,9 +118,6 @@ func (p *pool) give(a Address) {
 		return
 	}
 	delete(p.live, a)
-	if p.dev.lost.Load() != nil {
-		return // the memory went with the context
-	}
 	if p.exact {
 		// An error shows again at the next Sync.
 		_ = p.dev.call(func(drv Driver) error { return p.drop(drv, a) })
