@@ -26,7 +26,7 @@ type operands struct {
 
 // f32 is a view of four columns on from the left of a wider matrix, on 16 bytes.
 func (o *operands) f32(rows, cols int) runtime.Tensor {
-	t := o.F32(rows, cols+8+4*(len(o.whole)%3)) // no stride like that of its neighbours
+	t := o.F32(rows, cols+8+4*len(o.whole)) // no stride like another
 	o.whole = append(o.whole, t)
 	return t.ColRange(4, 4+cols)
 }

@@ -52,9 +52,9 @@ type table map[string]map[string]resources
 // fits gives what is wrong with k's declaration on an architecture.
 func (a architecture) fits(k *kernels.Kernel, r resources) error {
 	warps := (k.Threads + 31) / 32
-	// A warp's registers come in chunks, and a CTA's warps in fours, one for each scheduler.
+	// A warp's registers come in chunks, and each of the four schedulers has a quarter of the file.
 	ofWarp := (r.Registers*32 + a.chunk - 1) / a.chunk * a.chunk
-	ofCTA := ofWarp * ((warps + 3) / 4 * 4)
+	most := a.registers / 4 / max(ofWarp, 1) * 4 // warps
 	switch {
 	case r.spills > 0:
 		return fmt.Errorf("spills %d bytes", r.spills)
@@ -62,8 +62,8 @@ func (a architecture) fits(k *kernels.Kernel, r resources) error {
 		return fmt.Errorf("%d bytes of static shared memory, and Shared says %d", r.Shared, k.Shared)
 	case k.Shared > a.sharedCTA:
 		return fmt.Errorf("%d bytes of shared memory, a CTA has at most %d", k.Shared, a.sharedCTA)
-	case k.CTAs*ofCTA > a.registers:
-		return fmt.Errorf("%d registers × %d threads × %d CTAs take %d of %d registers", r.Registers, k.Threads, k.CTAs, k.CTAs*ofCTA, a.registers)
+	case k.CTAs*warps > most:
+		return fmt.Errorf("%d registers × %d threads × %d CTAs: an SM has registers for %d such warps", r.Registers, k.Threads, k.CTAs, most)
 	case k.CTAs*(k.Shared+a.reserved) > a.shared:
 		return fmt.Errorf("%d bytes of shared memory × %d CTAs, an SM has %d", k.Shared+a.reserved, k.CTAs, a.shared)
 	case k.CTAs*warps > a.warps || k.CTAs > a.ctas:
