@@ -277,19 +277,27 @@ func (x *access) store(w *warp, m uint32) {
 		return
 	}
 	n := uint64(x.size())
-	end := uint64(0) // past the highest address so far
+	shift := bits.TrailingZeros64(n)
+	var seen [4]uint64 // a bit for each address, with 256 of them
 	for mm := m; mm != 0; mm &= mm - 1 {
 		lane := bits.TrailingZeros32(mm)
 		o := a[lane&31]
-		if o < end && x.space == spaceShared {
-			switch x.clash(w, a, m, lane) {
-			case clashSame:
-				continue
-			case clashFault:
-				return
-			}
+		s := x.space
+		if s == spaceGeneric {
+			s, _ = window(o)
 		}
-		end = max(end, o+n)
+		if s == spaceShared {
+			at, bit := o>>shift>>6&3, uint64(1)<<(o>>shift&63)
+			if seen[at]&bit != 0 { // perhaps an address for the second time
+				switch x.clash(w, a, m, lane) {
+				case clashSame:
+					continue
+				case clashFault:
+					return
+				}
+			}
+			seen[at] |= bit
+		}
 		b := x.at(w, o, lane)
 		if b == nil {
 			return

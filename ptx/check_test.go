@@ -90,6 +90,8 @@ func TestChecks(t *testing.T) {
 			"st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10];", "bar.warp.sync"},
 		{"lanes of a warp, write after read", ptx.Race, 32, "st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; st.shared.u32 [%r5], %r11;",
 			"st.shared.u32 [%r5], %r1; bar.warp.sync 0xffffffff; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; bar.warp.sync 0xffffffff; st.shared.u32 [%r5], %r11;", "bar.warp.sync"},
+		{"one generic address, many values", ptx.Race, 32, "cvt.u64.u32 %rd5, %r4; cvta.shared.u64 %rd5, %rd5; st.u32 [%rd5], %r1;", "cvt.u64.u32 %rd5, %r4; cvta.shared.u64 %rd5, %rd5; st.u32 [%rd5], 7;", "another value"},
+		{"addresses in another order", ptx.Race, 32, "xor.b32 %r10, %r2, 124; and.b32 %r10, %r10, 60; add.s32 %r10, %r10, %r4; st.shared.u32 [%r10], %r1;", "xor.b32 %r10, %r2, 124; add.s32 %r10, %r10, %r4; st.shared.u32 [%r10], %r1;", "another value"},
 		{"a write after all lanes read", ptx.Race, 32, "setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;",
 			"setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; @%p1 ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;", "bar.warp.sync"},
 		{"one address, many values", ptx.Race, 32, "st.shared.u32 [%r4], %r1;", "st.shared.u32 [%r4], 7;", "another value"},

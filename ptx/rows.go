@@ -147,7 +147,11 @@ func fmaRow(d, a, b, c *row32) {
 		s := float64(A[i])*float64(B[i]) + float64(C[i])
 		x := b64(s)
 		if x&0x1fffffff == 0x10000000 || x<<1-normal >= span {
-			d[i] = fmaExact(a[i], b[i], c[i])
+			if s == 0 { // exact
+				D[i] = float32(s)
+			} else {
+				d[i] = fmaExact(a[i], b[i], c[i])
+			}
 			continue
 		}
 		D[i] = float32(s)
