@@ -207,6 +207,9 @@ func (d *dec) compareRow(t ptype, ftz bool, a, b col) func(w *warp) uint32 {
 			a, b = b, a
 			less, not = true, true
 		}
+		if t.bits == 32 {
+			return compareInt32(a, b, uint32(flip), less, not)
+		}
 		return func(w *warp) uint32 {
 			A, B := w.load(a, 0), w.load(b, 1)
 			var v uint32

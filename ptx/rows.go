@@ -348,6 +348,33 @@ func sra64(d, a *row64, b *row32) {
 	}
 }
 
+// compareInt32 is a < b, or a = b if not less, of integers whose sign is in
+// flip; not turns it round.
+func compareInt32(a, b col, flip uint32, less, not bool) func(w *warp) uint32 {
+	var all uint32
+	if not {
+		all = allLanes
+	}
+	if less {
+		return func(w *warp) uint32 {
+			A, B := w.c32(a.idx), w.c32(b.idx)
+			var v uint32
+			for i := range A {
+				v |= uint32((uint64(A[i]^flip)-uint64(B[i]^flip))>>63) << i
+			}
+			return v ^ all
+		}
+	}
+	return func(w *warp) uint32 {
+		A, B := w.c32(a.idx), w.c32(b.idx)
+		var v uint32
+		for i := range A {
+			v |= uint32((uint64(A[i]^B[i])-1)>>63) << i
+		}
+		return v ^ all
+	}
+}
+
 // compareF32 compares rows of float32: the bits are lanes that are less,
 // equal and greater; in none of them are those with a NaN.
 func compareF32(a, b *row32) (less, equal, greater uint32) {
