@@ -7,6 +7,8 @@ var All = []*Kernel{
 	normWarp, normCTA, normAny,
 	pointwiseF32x4, pointwiseF32,
 	ropeHalvesX4, ropeHalves, ropeInterleavedX2, ropeInterleaved,
+	storeKV, copyBlocks16, copyBlocks2,
+	attention64, attention128, attention256,
 	topkWarp, topkCTA,
 	combineF32x4, combineF32,
 	// Few rows first; then small tiles, where large ones would leave most of a
