@@ -118,9 +118,9 @@ type encoderFields struct {
 	classed
 }
 
-// encoderDefaults are those that transformers does not write.
+// encoderDefaults are BERT's in transformers, of fields a file may leave out.
 func encoderDefaults() encoderFields {
-	return encoderFields{Vocab: 30522, Positions: 512, Types: 2, Activation: "gelu", Eps: 1e-12, Tied: true}
+	return encoderFields{Vocab: 30522, Positions: 512, Types: 2, Hidden: 768, Inner: 3072, Layers: 12, Heads: 12, Activation: "gelu", Eps: 1e-12, Tied: true}
 }
 
 // check checks all but what is the family's own.

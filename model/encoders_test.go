@@ -13,6 +13,7 @@ import (
 	"github.com/godwit-ml/godwit/ci/golden"
 	"github.com/godwit-ml/godwit/model"
 	"github.com/godwit-ml/godwit/quant"
+	"github.com/godwit-ml/godwit/weights"
 )
 
 // encoders are the checkpoints of this file.
@@ -278,6 +279,40 @@ func TestBodies(t *testing.T) {
 		}
 		if x := m.Model.(model.Encoder).Head(m.Stream, model.HeadPooler, m.Stream.Scratch(2, in.Hidden)); !x.IsZero() {
 			t.Errorf("%s has a pooler: %v", class, x)
+		}
+	}
+}
+
+// TestEncoderDefaults: what a configuration does not say is what the family's class
+// says.
+func TestEncoderDefaults(t *testing.T) {
+	for name, want := range map[string]struct{ vocab, positions, types, layers, heads, hidden int }{
+		"roberta-mlm":     {50265, 512 - 2, 2, 12, 12, 768},
+		"xlm-roberta-mlm": {30522, 512 - 2, 2, 12, 12, 768},
+		"distilbert-mlm":  {30522, 512, 0, 6, 12, 768},
+		"electra-mlm":     {30522, 512, 2, 12, 4, 256},
+		"deberta-v2-mlm":  {128100, 512, 0, 24, 24, 1536},
+		"modernbert-mlm":  {50368, 8192, 0, 22, 12, 768},
+		"bart":            {50265, 1024, 0, 12, 16, 1024},
+	} {
+		c := base(t, name)
+		config, err := json.Marshal(map[string]any{"model_type": c.config["model_type"]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ck, err := weights.Open(folder(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := model.Describe(model.Source{File: "config.json", Config: config}, ck)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if in.Vocab != want.vocab || in.Context != want.positions || in.Types != want.types || in.Layers != want.layers || in.Heads != want.heads || in.Hidden != want.hidden {
+			t.Errorf("%s: %+v, want %+v", name, in, want)
+		}
+		if err := ck.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
