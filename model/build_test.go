@@ -36,15 +36,21 @@ type checkpoint struct {
 // base is a checkpoint of testdata.
 func base(t testing.TB, name string) checkpoint {
 	t.Helper()
+	return open(t, folder(name))
+}
+
+// open is a checkpoint of a folder.
+func open(t testing.TB, dir string) checkpoint {
+	t.Helper()
 	c := checkpoint{tensors: map[string]stored{}}
-	b, err := os.ReadFile(filepath.Join(folder(name), "config.json"))
+	b, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(b, &c.config); err != nil {
 		t.Fatal(err)
 	}
-	ck, err := weights.Open(folder(name))
+	ck, err := weights.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

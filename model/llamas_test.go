@@ -83,8 +83,8 @@ func TestLlamasDefaults(t *testing.T) {
 			map[string]any{"sliding_window": nil, "pretraining_tp": 2, "layer_types": []string{"full_attention", "full_attention", "full_attention"}}},
 		{"mistral", []string{"head_dim", "rms_norm_eps", "hidden_act", "rope_parameters", "tie_word_embeddings"}, map[string]any{"head_dim": 16}},
 		{"mixtral", []string{"num_experts_per_tok", "rope_parameters", "rms_norm_eps", "sliding_window", "hidden_act"}, map[string]any{"router_jitter_noise": 0.5}},
-		{"qwen2", []string{"layer_types", "use_sliding_window", "max_window_layers", "rope_parameters", "sliding_window"}, map[string]any{"sliding_window": 4}},
-		{"qwen3", []string{"layer_types", "use_sliding_window", "max_window_layers", "attention_bias"}, map[string]any{"sliding_window": 3}},
+		{"qwen2", []string{"layer_types", "use_sliding_window", "max_window_layers", "rope_parameters", "sliding_window"}, map[string]any{"sliding_window": 4, "max_window_layers": 0}},
+		{"qwen3", []string{"layer_types", "use_sliding_window", "max_window_layers", "attention_bias"}, map[string]any{"sliding_window": 3, "max_window_layers": 0}},
 		{"qwen3-moe-raw", []string{"norm_topk_prob", "decoder_sparse_step", "mlp_only_layers", "rms_norm_eps"}, map[string]any{"mlp_only_layers": nil, "intermediate_size": 1}},
 		{"gemma", []string{"tie_word_embeddings", "attention_bias", "use_bidirectional_attention"}, map[string]any{"hidden_act": "gelu"}},
 		{"gemma2", []string{"layer_types", "hidden_activation", "rms_norm_eps", "tie_word_embeddings"}, map[string]any{"hidden_act": "relu"}},
@@ -102,6 +102,19 @@ func TestLlamasDefaults(t *testing.T) {
 			}
 			strictly(t, load(t, c.write(t), golden.Options{}), read(t, folder(row.base)))
 		})
+	}
+}
+
+// TestLayerPatterns leaves which layers slide to the patterns of older files.
+func TestLayerPatterns(t *testing.T) {
+	for _, name := range []string{"qwen2-window", "qwen3-bias", "gemma2-caps"} {
+		dir := filepath.Join("testdata", "odd", name)
+		c := open(t, dir)
+		if _, ok := c.config["layer_types"]; !ok {
+			t.Errorf("%s has no layer_types", name)
+		}
+		delete(c.config, "layer_types")
+		strictly(t, load(t, c.write(t), golden.Options{}), read(t, dir))
 	}
 }
 

@@ -8,6 +8,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 var architectures = []arch{
@@ -22,13 +23,16 @@ var architectures = []arch{
 		return first(silu(c), ropes(c, "linear", "yarn"), slidingUnsaid(c))
 	}},
 	{name: "qwen3moe", models: []string{"qwen3_moe"}, keys: qwen3MoEKeys, rules: llamaRules(nil, nil), cannot: func(c config) string {
-		return first(silu(c), ropes(c, "linear", "yarn"))
+		return first(silu(c), ropes(c, "linear", "yarn"), everyLayer(c))
 	}},
 	{name: "gemma", models: []string{"gemma"}, keys: rmsKeys, rules: gemmaRules("ffn_norm", ""), cannot: func(c config) string {
-		return ropes(c)
+		if c.text("hidden_act") == "gelu" { // as the first releases call the tanh form
+			c["hidden_act"] = "gelu_pytorch_tanh"
+		}
+		return first(act(c, "gelu_pytorch_tanh", "hidden_act"), ropes(c, "linear", "yarn"), tied(c))
 	}},
 	{name: "gemma2", models: []string{"gemma2"}, keys: gemma2Keys, rules: gemmaRules("post_attention_norm", "ffn_norm"), cannot: func(c config) string {
-		return ropes(c)
+		return first(act(c, "gelu_pytorch_tanh", "hidden_activation"), ropes(c, "linear", "yarn"), tied(c))
 	}},
 	{name: "gemma3", models: []string{"gemma3_text"}, keys: gemma3Keys, rules: gemmaRules("post_attention_norm", "ffn_norm"), cannot: gemma3Cannot},
 	{name: "phi3", models: []string{"phi3"}, keys: phi3Keys, made: longFactors, rules: phi3Rules, cannot: func(c config) string {
@@ -41,7 +45,7 @@ var architectures = []arch{
 			return t // q | k | v already
 		}
 		return t.regroup(c.heads(), 1)
-	}), cannot: func(c config) string { return act(c, "gelu_pytorch_tanh", "activation_function") }},
+	}), cannot: func(c config) string { return first(act(c, "gelu_pytorch_tanh", "activation_function"), scaled(c)) }},
 	{name: "starcoder2", models: []string{"starcoder2"}, keys: starcoder2Keys, rules: starcoder2Rules, cannot: func(c config) string {
 		return first(act(c, "gelu_pytorch_tanh", "hidden_act"), ropes(c, "linear", "yarn"))
 	}},
@@ -49,10 +53,10 @@ var architectures = []arch{
 		return act(c, "gelu_new", "activation_function")
 	}},
 	{name: "gptneox", models: []string{"gpt_neox"}, keys: neoxKeys, rules: neoxRules, cannot: func(c config) string {
-		return first(act(c, "gelu", "hidden_act"), ropes(c, "linear"))
+		return first(act(c, "gelu", "hidden_act"), ropes(c, "linear", "yarn"))
 	}},
 	{name: "phi2", models: []string{"phi"}, keys: phi2Keys, rules: phi2Rules, cannot: func(c config) string {
-		return first(act(c, "gelu_new", "hidden_act"), ropes(c), no(c, "qk_layernorm", "has no norms of q and k"))
+		return first(act(c, "gelu_new", "hidden_act"), ropes(c, "linear", "yarn"), no(c, "qk_layernorm", "has no norms of q and k"))
 	}},
 	{name: "bloom", models: []string{"bloom"}, keys: bloomKeys, rules: bloomRules, cannot: func(c config) string {
 		return no(c, "apply_residual_connection_post_layernorm", "has no residual after the norm")
@@ -94,13 +98,41 @@ func no(c config, field, text string) string {
 
 // ropes is a reason unless the scaling of RoPE is none, or one of those.
 func ropes(c config, have ...string) string {
-	kind := c.sub("rope_parameters").text("rope_type")
-	for _, h := range append(have, "", "default") {
-		if kind == h {
-			return ""
+	r := c.sub("rope_parameters")
+	kind := r.text("rope_type")
+	if !slices.Contains(append(have, "", "default"), kind) {
+		return "no key for rope_type " + kind + " in this architecture"
+	}
+	for _, field := range []string{"mscale", "mscale_all_dim", "truncate"} {
+		if v, ok := r[field]; ok && kind == "yarn" && v != true {
+			return "no key for " + field + " of YaRN"
 		}
 	}
-	return "no key for rope_type " + kind + " in this architecture"
+	return ""
+}
+
+// tied is a reason if there is a head of its own.
+func tied(c config) string {
+	if v, ok := c["tie_word_embeddings"]; ok && v == false {
+		return "no name for a head that is not the embedding"
+	}
+	return ""
+}
+
+// scaled is a reason if scores are not scaled by the width of heads.
+func scaled(c config) string {
+	if v, ok := c["scale_attn_weights"]; ok && v == false {
+		return "the architecture scales its scores"
+	}
+	return ""
+}
+
+// everyLayer is a reason if some layers have no experts.
+func everyLayer(c config) string {
+	if dense, _ := c["mlp_only_layers"].([]any); len(dense) > 0 || c.integer("decoder_sparse_step") > 1 {
+		return "no names for layers without experts"
+	}
+	return ""
 }
 
 // slidingUnsaid is a reason if layers slide in an architecture whose keys do not
@@ -136,10 +168,15 @@ func rmsKeys(c config) []key {
 	keys := append(common(c), key{"feed_forward_length", c.integer("intermediate_size")},
 		key{"attention.head_count_kv", uint32(c.kvHeads())}, key{"attention.layer_norm_rms_epsilon", c.real("rms_norm_eps")},
 		key{"rope.freq_base", c.sub("rope_parameters").real("rope_theta")})
+	return append(append(keys, widthKeys(c)...), scalingKeys(c, c.sub("rope_parameters"))...)
+}
+
+// widthKeys are the width of heads, where it does not follow from D.
+func widthKeys(c config) []key {
 	if d := c.integer("head_dim"); d > 0 {
-		keys = append(keys, key{"attention.key_length", d}, key{"attention.value_length", d})
+		return []key{{"attention.key_length", d}, {"attention.value_length", d}}
 	}
-	return append(keys, scalingKeys(c, c.sub("rope_parameters"))...)
+	return nil
 }
 
 // scalingKeys are those of linear scaling and YaRN.
@@ -288,6 +325,9 @@ func gemma3Cannot(c config) string {
 	r := c.sub("rope_parameters")
 	if kind := r.sub("sliding_attention").text("rope_type"); kind != "" && kind != "default" {
 		return "no key for rope_type " + kind + " of sliding layers"
+	}
+	if why := act(c, "gelu_pytorch_tanh", "hidden_activation"); why != "" {
+		return why
 	}
 	return ropes(config{"rope_parameters": map[string]any(r.sub("full_attention"))}, "linear", "yarn")
 }

@@ -19,7 +19,7 @@ func gptKeys(c config, inner string) []key {
 func gpt2Keys(c config) []key { return gptKeys(c, "n_inner") }
 
 func gpt2Cannot(c config) string {
-	return first(act(c, "gelu_new", "activation_function"),
+	return first(act(c, "gelu_new", "activation_function"), scaled(c),
 		no(c, "scale_attn_by_inverse_layer_idx", "does not scale scores by the layer"))
 }
 
@@ -48,7 +48,7 @@ func starcoder2Keys(c config) []key {
 	if w := c.integer("sliding_window"); w > 0 {
 		keys = append(keys, key{"attention.sliding_window", w})
 	}
-	return append(keys, scalingKeys(c, c.sub("rope_parameters"))...)
+	return append(append(keys, widthKeys(c)...), scalingKeys(c, c.sub("rope_parameters"))...)
 }
 
 var starcoder2Rules = append([]rule{{"model.embed_tokens", "token_embd", nil}, {"model.norm", "output_norm", nil}, {"lm_head", "output", nil}},
@@ -83,8 +83,9 @@ var neoxRules = append([]rule{{"gpt_neox.embed_in", "token_embd", nil}, {"gpt_ne
 		"mlp.dense_h_to_4h", "ffn_up", nil, "mlp.dense_4h_to_h", "ffn_down", nil)...)
 
 func phi2Keys(c config) []key {
-	return append(gptKeys(c, "intermediate_size"), key{"attention.head_count_kv", uint32(c.kvHeads())},
+	keys := append(gptKeys(c, "intermediate_size"), key{"attention.head_count_kv", uint32(c.kvHeads())},
 		key{"rope.dimension_count", uint32(c.partial() * float64(c.headDim()))}, key{"rope.freq_base", c.sub("rope_parameters").real("rope_theta")})
+	return append(append(keys, widthKeys(c)...), scalingKeys(c, c.sub("rope_parameters"))...)
 }
 
 var phi2Rules = append([]rule{{"model.embed_tokens", "token_embd", nil}, {"model.final_layernorm", "output_norm", nil}, {"lm_head", "output", nil}},
@@ -125,7 +126,7 @@ func falconCannot(c config) string {
 	if !c.is("parallel_attn") && !c.is("new_decoder_architecture") {
 		return "the architecture has parallel blocks only"
 	}
-	return first(no(c, "alibi", "has rotary positions only"), no(c, "bias", "has no biases"), act(c, "gelu", "activation"), ropes(c, "linear"))
+	return first(no(c, "alibi", "has rotary positions only"), no(c, "bias", "has no biases"), act(c, "gelu", "activation"), ropes(c))
 }
 
 func falconQKV(c config, t tensor) tensor {
