@@ -140,11 +140,19 @@ func (d *dec) copyAsync(sizes string, small bool) {
 		if ignore >= 0 {
 			zero = w.predicate(ignore, not)
 		}
+		T := w.c32(take.idx)
 		if w.counts != nil {
 			x.account(w, &to, m)
-			from.account(w, src, m)
+			var read uint32 // lanes that read anything
+			for i, n := range T {
+				if n != 0 {
+					read |= 1 << i
+				}
+			}
+			if read &= m &^ zero; read != 0 {
+				from.account(w, src, read)
+			}
 		}
-		T := w.c32(take.idx)
 		for mm := m; mm != 0; mm &= mm - 1 {
 			lane := bits.TrailingZeros32(mm) & 31
 			n := T[lane]

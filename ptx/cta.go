@@ -300,7 +300,7 @@ func (c *cta) bind(l *launch) {
 			w.tid[lane] = [3]int32{int32(t % b[0]), int32(t / b[0] % b[1]), int32(t / b[0] / b[1])}
 		}
 		for _, s := range k.slots {
-			if s.v != nil || !specials[s.special].cta {
+			if s.v != nil || !s.special.cta {
 				w.fill(s)
 			}
 		}
@@ -343,7 +343,7 @@ func (c *cta) begin(id [3]int, seed uint64) {
 		w.copies.reset()
 		w.cc, w.ticks, w.last = 0, 0, nowhere
 		for _, s := range c.k.slots {
-			if s.v == nil && specials[s.special].cta {
+			if s.v == nil && s.special.cta {
 				w.fill(s)
 			}
 		}
@@ -357,48 +357,45 @@ type special struct {
 	value func(w *warp, lane int) uint64
 }
 
-var specials = func() map[string]special {
-	m := map[string]special{
-		"%laneid":                {32, false, func(_ *warp, l int) uint64 { return uint64(l) }},
-		"%warpid":                {32, false, func(w *warp, _ int) uint64 { return uint64(w.index) }},
-		"%nwarpid":               {32, false, func(w *warp, _ int) uint64 { return uint64((w.c.l.threads + warpSize - 1) / warpSize) }},
-		"%smid":                  {32, false, func(*warp, int) uint64 { return 0 }},
-		"%nsmid":                 {32, false, func(*warp, int) uint64 { return 1 }},
-		"%gridid":                {64, false, func(*warp, int) uint64 { return 0 }},
-		"%lanemask_eq":           {32, false, func(_ *warp, l int) uint64 { return 1 << l }},
-		"%lanemask_lt":           {32, false, func(_ *warp, l int) uint64 { return 1<<l - 1 }},
-		"%lanemask_le":           {32, false, func(_ *warp, l int) uint64 { return 2<<l - 1 }},
-		"%lanemask_gt":           {32, false, func(_ *warp, l int) uint64 { return allLanes &^ (2<<l - 1) }},
-		"%lanemask_ge":           {32, false, func(_ *warp, l int) uint64 { return allLanes &^ (1<<l - 1) }},
-		"%dynamic_smem_size":     {32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Shared) }},
-		"%total_smem_size":       {32, false, func(w *warp, _ int) uint64 { return uint64(len(w.c.shared)) }},
-		"%clock":                 {32, true, nil},
-		"%clock64":               {64, true, nil},
-		"%globaltimer":           {64, true, nil},
-		"%clock_hi":              {32, true, nil},
-		"%globaltimer_lo":        {32, true, nil},
-		"%globaltimer_hi":        {32, true, nil},
-		"%reserved_smem_offset_": {32, false, func(*warp, int) uint64 { return 0 }},
+var specials = func() map[string]*special {
+	m := map[string]*special{
+		"%laneid":            {32, false, func(_ *warp, l int) uint64 { return uint64(l) }},
+		"%warpid":            {32, false, func(w *warp, _ int) uint64 { return uint64(w.index) }},
+		"%nwarpid":           {32, false, func(w *warp, _ int) uint64 { return uint64((w.c.l.threads + warpSize - 1) / warpSize) }},
+		"%smid":              {32, false, func(*warp, int) uint64 { return 0 }},
+		"%nsmid":             {32, false, func(*warp, int) uint64 { return 1 }},
+		"%gridid":            {64, false, func(*warp, int) uint64 { return 0 }},
+		"%lanemask_eq":       {32, false, func(_ *warp, l int) uint64 { return 1 << l }},
+		"%lanemask_lt":       {32, false, func(_ *warp, l int) uint64 { return 1<<l - 1 }},
+		"%lanemask_le":       {32, false, func(_ *warp, l int) uint64 { return 2<<l - 1 }},
+		"%lanemask_gt":       {32, false, func(_ *warp, l int) uint64 { return allLanes &^ (2<<l - 1) }},
+		"%lanemask_ge":       {32, false, func(_ *warp, l int) uint64 { return allLanes &^ (1<<l - 1) }},
+		"%dynamic_smem_size": {32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Shared) }},
+		"%total_smem_size":   {32, false, func(w *warp, _ int) uint64 { return uint64(len(w.c.shared)) }},
+		"%clock":             {32, true, nil},
+		"%clock64":           {64, true, nil},
+		"%globaltimer":       {64, true, nil},
+		"%clock_hi":          {32, true, nil},
+		"%globaltimer_lo":    {32, true, nil},
+		"%globaltimer_hi":    {32, true, nil},
 	}
 	for i, axis := range []string{".x", ".y", ".z"} {
-		m["%tid"+axis] = special{32, false, func(w *warp, l int) uint64 { return uint64(uint32(w.tid[l][i])) }}
-		m["%ntid"+axis] = special{32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Block[i]) }}
-		m["%ctaid"+axis] = special{32, true, func(w *warp, _ int) uint64 { return uint64(w.c.id[i]) }}
-		m["%nctaid"+axis] = special{32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Grid[i]) }}
+		m["%tid"+axis] = &special{32, false, func(w *warp, l int) uint64 { return uint64(uint32(w.tid[l][i])) }}
+		m["%ntid"+axis] = &special{32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Block[i]) }}
+		m["%ctaid"+axis] = &special{32, true, func(w *warp, _ int) uint64 { return uint64(w.c.id[i]) }}
+		m["%nctaid"+axis] = &special{32, false, func(w *warp, _ int) uint64 { return uint64(w.c.l.Grid[i]) }}
 	}
-	delete(m, "%reserved_smem_offset_")
 	return m
 }()
 
 // fill writes the column of a slot.
 func (w *warp) fill(s slot) {
-	value := specials[s.special].value
 	for lane := range warpSize {
 		switch {
 		case s.v != nil:
 			w.set(s.col, lane, w.c.l.addrs[s.v])
-		case value != nil:
-			w.set(s.col, lane, value(w, lane))
+		case s.special.value != nil:
+			w.set(s.col, lane, s.special.value(w, lane))
 		}
 	}
 }

@@ -55,7 +55,7 @@ type info struct {
 // slot is a column that is filled at the launch or at the start of a CTA.
 type slot struct {
 	col     col
-	special string    // "%tid.x", or
+	special *special  // %tid.x, or
 	v       *variable // an address
 	add     int64
 }
@@ -301,7 +301,7 @@ func (d *dec) src(a *arg, t ptype) col {
 		if s.bits != t.bits {
 			d.fail("%s has %d bits, want %d", a.text, s.bits, t.bits)
 		}
-		return d.slot(slot{special: a.text, col: col{0, t.bits == 64}})
+		return d.slot(slot{special: s, col: col{0, t.bits == 64}})
 	case argSym:
 		return d.symbol(a, t)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"os"
 	"testing"
 
@@ -155,6 +156,122 @@ func TestMath(t *testing.T) {
 			if !(math.Abs(got-w32) <= 3e-6*math.Abs(w32)+1e-7*math.Abs(w32)+1e-37) && got != w32 {
 				t.Errorf("x = %g: function %d is %g, want %g", v, j, got, w)
 			}
+		}
+	}
+}
+
+// halfs of math.cu: conversions, atomics, intrinsics, division, votes, a
+// struct by value and a variable of the module.
+func TestHalfs(t *testing.T) {
+	k := parseFile(t, "math.ptx").Kernel("halfs")
+	half := func(x float64) float64 { return halfValue(uint16(kinds[0].round(x, "rn"))) }
+	for _, cfg := range ptx.Modes() {
+		d := device{t, ptx.NewMemory(0)}
+		px, py, pz, pc := d.alloc(128), d.alloc(64), d.alloc(4*96), d.alloc(4*232)
+		x := make([]float64, 64)
+		for i := range x {
+			h := uint16(0x2c00 + 157*i)
+			x[i] = halfValue(h)
+			binary.LittleEndian.PutUint16(d.bytes(px, 128)[2*i:], h)
+		}
+		clear(d.bytes(pc, 4*232))
+		params := args(px, py, pz, pc)
+		params = binary.LittleEndian.AppendUint32(params, 2)
+		for _, b := range []float32{1, 0.5, 7} {
+			params = binary.LittleEndian.AppendUint32(params, math.Float32bits(b))
+		}
+		params = append(params, args(3)...)
+		if _, err := ptx.Run(context.Background(), k, d.mem, ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{32, 1, 1}, Params: params}, cfg); err != nil {
+			t.Fatal(err)
+		}
+		z := d.read(pz, 96)
+		c := func(i int) uint32 { return binary.LittleEndian.Uint32(d.bytes(pc, 4*232)[4*i:]) }
+		for i := range 32 {
+			y := kinds[1].round(x[i]*0.5+2, "rn")
+			if got := uint64(binary.LittleEndian.Uint16(d.bytes(py, 64)[2*i:])); got != y {
+				t.Errorf("y[%d] = %#x, want %#x", i, got, y)
+			}
+			want := float32(float64(float32(bfloatValue(uint16(y))+half(x[i]*x[i]+1))) + 3)
+			if i == 0 {
+				want += 32
+			}
+			if z[i] != want {
+				t.Errorf("z[%d] = %g, want %g", i, z[i], want)
+			}
+			sq := half(x[2*i] * x[2*i])
+			if w := float32(half(sq + sq)); z[64+i] != w {
+				t.Errorf("z[%d] = %g, want %g", 64+i, z[64+i], w)
+			}
+			v := uint32(i)
+			perm := uint64(3*i)<<32 | uint64(i)
+			ints := uint32(bits.OnesCount32(v)) + uint32(bits.LeadingZeros32(v)) + bits.Reverse32(v) + uint32((bits.TrailingZeros32(v)+1)%33) +
+				uint32(perm>>32&255|perm>>24&255<<8|perm>>16&255<<16|perm>>8&255<<24) + (v*v + 3) + v<<5 + v/7 + v%13 + min(v, 3) +
+				uint32(max(i-5, 5-i)) + uint32(i*123456789>>32)
+			if c(4+i) != ints {
+				t.Errorf("c[%d] = %d, want %d", 4+i, c(4+i), ints)
+			}
+			if w := uint32(i*i/4 + i%5); c(100+i) != w {
+				t.Errorf("c[%d] = %d, want %d", 100+i, c(100+i), w)
+			}
+			down, up := i, i
+			if i+2 < 32 {
+				down += 2
+			}
+			if i%8 >= 2 {
+				up -= 2
+			}
+			w := uint32(0xaaaaaaaa) + uint32(i^3+down+up+5) + 1 + 1 + math.MaxUint32 + 496 + 0x11111111<<(i%4)
+			if c(200+i) != w {
+				t.Errorf("c[%d] = %#x, want %#x", 200+i, c(200+i), w)
+			}
+		}
+		if c(0) != 32 || c(1) != 31 || c(2) != 1 || c(3) != 4 {
+			t.Errorf("atomics: %d %d %d %d", c(0), c(1), c(2), c(3))
+		}
+	}
+}
+
+// hm of mma.cu multiplies 16×16 by 16×8 with cp.async, ldmatrix and mma.
+func TestHm(t *testing.T) {
+	k := parseFile(t, "mma.ptx").Kernel("hm")
+	for _, cfg := range ptx.Modes() {
+		d := device{t, ptx.NewMemory(0)}
+		pa, pb, pc := d.alloc(512), d.alloc(512), d.alloc(512)
+		a := make([]float64, 256)
+		for i := range a {
+			h := uint16(0x3000 + i*31%0x800)
+			a[i] = halfValue(h)
+			binary.LittleEndian.PutUint16(d.bytes(pa, 512)[2*i:], h)
+		}
+		if _, err := ptx.Run(context.Background(), k, d.mem, ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{32, 1, 1}, Shared: 4096, Params: args(pa, pb, pc)}, cfg); err != nil {
+			t.Fatal(err)
+		}
+		c := d.read(pc, 128)
+		for lane := range 32 {
+			for e := range 4 {
+				row, col := lane/4+e/2*8, lane%4*2+e%2
+				var want float64
+				for i := range 16 { // B is the first eight columns of A, loaded transposed
+					want += a[16*row+i] * a[16*i+col]
+				}
+				if got := float64(c[4*lane+e]); !(math.Abs(got-want) < 1e-5) {
+					t.Fatalf("C[%d][%d] = %g, want %g", row, col, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestCall(t *testing.T) {
+	d := device{t, ptx.NewMemory(0)}
+	x := noise(32, 5)
+	p := d.floats(x)
+	if _, err := ptx.Run(context.Background(), parseFile(t, "math.ptx").Kernel("callk"), d.mem, ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{32, 1, 1}, Params: args(p)}, ptx.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range d.read(p, 32) {
+		if want := float64(x[i])*2 + math.Sin(2); !(math.Abs(float64(got)-want) < 1e-6) {
+			t.Errorf("%d: %g, want %g", i, got, want)
 		}
 	}
 }
