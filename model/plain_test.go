@@ -114,6 +114,39 @@ var random = map[string]func(s *sizes) map[string]any{
 	"llama": func(s *sizes) map[string]any {
 		return llamaConfig(s, map[string]any{"attention_bias": s.odds(2), "mlp_bias": s.odds(2), "tie_word_embeddings": s.odds(2)})
 	},
+	"mistral": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"sliding_window": 1 + s.r.IntN(9)})
+	},
+	"mixtral": func(s *sizes) map[string]any {
+		experts := 2 + s.r.IntN(5)
+		return llamaConfig(s, map[string]any{"sliding_window": nil, "num_local_experts": experts, "num_experts_per_tok": 1 + s.r.IntN(experts)})
+	},
+	"qwen2": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"hidden_size": s.width(), "use_sliding_window": s.odds(2), "sliding_window": 1 + s.r.IntN(6), "max_window_layers": s.r.IntN(3),
+			"tie_word_embeddings": s.odds(2)})
+	},
+	"qwen3": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"attention_bias": s.odds(2), "rms_norm_eps": 1e-2, "rope_scaling": map[string]any{"type": "linear", "factor": 3.0}})
+	},
+	"qwen3_moe": func(s *sizes) map[string]any {
+		experts := 2 + s.r.IntN(5)
+		return llamaConfig(s, map[string]any{"num_experts": experts, "num_experts_per_tok": 1 + s.r.IntN(experts), "moe_intermediate_size": 5 + s.r.IntN(20),
+			"norm_topk_prob": s.odds(2), "decoder_sparse_step": 1 + s.r.IntN(2), "mlp_only_layers": []int{s.r.IntN(4)}})
+	},
+	"gemma": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"attention_bias": s.odds(2), "rms_norm_eps": 1e-2})
+	},
+	"gemma2": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"sliding_window": 1 + s.r.IntN(6), "query_pre_attn_scalar": 5 + s.r.IntN(30), "attn_logit_softcapping": 3.0,
+			"final_logit_softcapping": 2.0})
+	},
+	"gemma3_text": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"sliding_window": 1 + s.r.IntN(6), "query_pre_attn_scalar": 5 + s.r.IntN(30), "sliding_window_pattern": 2 + s.r.IntN(2),
+			"rope_local_base_freq": 90.0, "rope_theta": 700.0})
+	},
+	"phi3": func(s *sizes) map[string]any {
+		return llamaConfig(s, map[string]any{"hidden_size": s.width(), "sliding_window": 1 + s.r.IntN(9), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+	},
 	"bert": func(s *sizes) map[string]any {
 		return map[string]any{"architectures": []string{"BertForMaskedLM"}, "vocab_size": s.vocab, "max_position_embeddings": s.context, "type_vocab_size": 1 + s.r.IntN(3),
 			"hidden_size": s.width(), "intermediate_size": s.inner, "num_hidden_layers": s.layers, "num_attention_heads": s.heads, "layer_norm_eps": 1e-3}
@@ -155,7 +188,8 @@ var wanted = regexp.MustCompile(`tensor (\S+): (?:missing|shape \[[0-9 ]*\], wan
 func sow(t *testing.T, config map[string]any, r *rand.Rand) string {
 	t.Helper()
 	c := checkpoint{config: config, tensors: map[string]stored{}}
-	for i := range 8 { // a configuration with more layers than the file has tensors is refused
+	const spare = 64 // a configuration with more layers or experts than the file has tensors is refused
+	for i := range spare {
 		c.tensors[fmt.Sprintf("unused.%d", i)] = zeros(1)
 	}
 	dir := t.TempDir()
@@ -184,7 +218,7 @@ func sow(t *testing.T, config map[string]any, r *rand.Rand) string {
 			}
 			c.tensors[f[1]] = noise(r, f[1], shape)
 		}
-		for i := range 8 {
+		for i := range spare {
 			if len(found) == 0 {
 				delete(c.tensors, fmt.Sprintf("unused.%d", i))
 			}
