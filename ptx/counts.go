@@ -84,7 +84,8 @@ type Line struct {
 }
 
 // Counts is what a launch did. It does not depend on the order of execution
-// unless the kernel does.
+// unless the kernel does; in random order, lanes that branched apart may meet
+// again later than they could, which shows in Issues.
 type Counts struct {
 	Work                   // the whole launch
 	CTAs  int64            // that ran

@@ -341,7 +341,7 @@ func (c *cta) begin(id [3]int, seed uint64) {
 		w.groups, w.state, w.steps, w.fault = w.groups[:0], warpReady, 0, nil
 		w.phase, w.sub, w.min, w.known = 1, 1, 0, [warpSize]uint32{}
 		w.copies.reset()
-		w.cc, w.ticks, w.last = 0, 0, nowhere
+		w.cc, w.ticks, w.turns, w.last = 0, 0, 0, nowhere
 		for _, s := range c.k.slots {
 			if s.v == nil && s.special.cta {
 				w.fill(s)

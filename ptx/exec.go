@@ -43,7 +43,8 @@ type warp struct {
 	r64   []row64
 	pred  []uint32
 	cc    uint32 // the condition code, a bit a lane
-	ticks uint64
+	ticks uint64 // clocks read
+	turns uint64 // choices between groups
 
 	pc     int32
 	limit  int32 // where the next group waits
@@ -288,10 +289,8 @@ func (w *warp) regroup() {
 		w.diverged()
 		return
 	}
-	if r := w.c.random; r != nil && len(w.groups) > 1 && r.next()&7 == 0 {
-		if i := int(r.next() % uint64(len(w.groups))); !w.groups[i].wait {
-			best = i
-		}
+	if len(w.groups) > 1 {
+		best = w.fair(best)
 	}
 	g := w.groups[best]
 	w.groups = append(w.groups[:best], w.groups[best+1:]...)
@@ -301,6 +300,27 @@ func (w *warp) regroup() {
 			w.limit = o.pc
 		}
 	}
+}
+
+// fair is the group to go on with: the best one, but now and then another, as
+// lanes may wait in a loop for others of their warp. In random order that is
+// often.
+func (w *warp) fair(best int) int {
+	n := uint64(len(w.groups))
+	w.turns++
+	i := w.turns >> 8 % n
+	if r := w.c.random; r != nil {
+		if r.next()&7 != 0 {
+			return best
+		}
+		i = r.next() % n
+	} else if w.turns&255 != 0 {
+		return best
+	}
+	if w.groups[i].wait {
+		return best
+	}
+	return int(i)
 }
 
 // diverged reports lanes that wait for others that never come.

@@ -150,6 +150,10 @@ func TestDivergence(t *testing.T) {
 			}
 			return 100
 		}},
+		{"lanes that take a lock one after another", `setp.eq.u32 %p1, %r1, 0; @%p1 st.volatile.shared.u32 [%r4], 0; @%p1 st.volatile.shared.u32 [%r4+4], 0; bar.sync 0;
+			L: atom.shared.cas.b32 %r10, [%r4], 0, 1; setp.ne.u32 %p2, %r10, 0; @%p2 bra L;
+			ld.volatile.shared.u32 %r20, [%r4+4]; add.u32 %r11, %r20, 1; st.volatile.shared.u32 [%r4+4], %r11; atom.shared.exch.b32 %r10, [%r4], 0;
+			bar.sync 0; ld.volatile.shared.u32 %r20, [%r4+4];`, 40, func(int) uint32 { return 40 }},
 		{"table", `.reg .b32 %q; and.b32 %q, %r1, 3; T: .branchtargets A, B, C, A;
 			brx.idx %q, T; A: mov.u32 %r20, 10; bra E; B: mov.u32 %r20, 20; bra E; C: mov.u32 %r20, 30; E:`, 32, func(i int) uint32 { return []uint32{10, 20, 30, 10}[i%4] }},
 		{"barrier counts", `and.b32 %r10, %r1, 1; setp.eq.u32 %p1, %r10, 1; bar.red.popc.u32 %r20, 0, %p1;`, 96, func(int) uint32 { return 48 }},
