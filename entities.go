@@ -165,7 +165,7 @@ func wordsOf(parts []tagged, group string) []tagged {
 // grouped joins neighbours of one label, unless a new entity begins.
 func grouped(parts []Span) []Span {
 	var spans []Span
-	n := 0.0 // parts of the last span
+	n := 0.0      // parts of the last span
 	present := "" // its label, without "B-" and "I-"
 	for _, p := range parts {
 		label, begins := strings.CutPrefix(p.Label, "B-")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path"
@@ -285,8 +286,41 @@ func (c *checkpoint) readGeneration(d dir, config []byte) error {
 			c.sampling.TopK = new(50) // Hugging Face's default, which it does not write
 		}
 	}
+	if err := c.noteGeneration(d, found, config); err != nil {
+		return err
+	}
 	if g.Beams > 1 {
 		c.unusual = append(c.unusual, fmt.Sprintf("the checkpoint asks for beam search: set Beam.Width %d to follow", g.Beams))
+	}
+	return nil
+}
+
+// unfollowed are fields of a generation's configuration that transformers follows
+// and this package does not, with the values that change nothing.
+var unfollowed = map[string][]any{
+	"forced_bos_token_id": {nil}, "forced_eos_token_id": {nil}, "no_repeat_ngram_size": {nil, 0.0}, "encoder_no_repeat_ngram_size": {nil, 0.0},
+	"min_length": {nil, 0.0}, "min_new_tokens": {nil, 0.0}, "bad_words_ids": {nil}, "suppress_tokens": {nil}, "begin_suppress_tokens": {nil},
+	"encoder_repetition_penalty": {nil, 1.0}, "sequence_bias": {nil}, "epsilon_cutoff": {nil, 0.0}, "eta_cutoff": {nil, 0.0},
+	"exponential_decay_length_penalty": {nil}, "guidance_scale": {nil, 1.0}, "penalty_alpha": {nil, 0.0}, "num_beam_groups": {nil, 1.0},
+}
+
+// noteGeneration says what a checkpoint asks of generations that is not followed.
+func (c *checkpoint) noteGeneration(d dir, found bool, config []byte) error {
+	var all map[string]any
+	if found {
+		if _, err := d.json("generation_config.json", &all); err != nil {
+			return err
+		}
+	} else if err := json.Unmarshal(config, &all); err != nil {
+		return &ModelError{File: d.show("config.json"), Reason: err.Error(), Err: err}
+	}
+	for _, field := range slices.Sorted(maps.Keys(unfollowed)) {
+		value, asked := all[field]
+		list, _ := value.([]any)
+		if asked && (len(list) > 0 || list == nil && !slices.Contains(unfollowed[field], value)) {
+			text, _ := json.Marshal(value) // it was JSON
+			c.unusual = append(c.unusual, fmt.Sprintf("the checkpoint asks for %s %s, which is not followed", field, shorten(string(text), 40)))
+		}
 	}
 	return nil
 }

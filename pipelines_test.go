@@ -196,7 +196,10 @@ func TestSpanErrors(t *testing.T) {
 	}
 	for task, err := range map[string]error{
 		"entities": func() error { _, err := asks.Entities(ctx, godwit.EntitiesRequest{Texts: []string{"a"}}); return err }(),
-		"answer":   func() error { _, err := tags.Answer(ctx, godwit.AnswerRequest{Question: "a", Context: "b"}); return err }(),
+		"answer": func() error {
+			_, err := tags.Answer(ctx, godwit.AnswerRequest{Question: "a", Context: "b"})
+			return err
+		}(),
 	} {
 		var u *godwit.UnsupportedError
 		if !errors.As(err, &u) || !errors.Is(err, godwit.ErrUnsupported) || !strings.Contains(u.What, task) || len(u.Have) == 0 {

@@ -231,7 +231,7 @@ func (b *Batch) Check(in Info, c *Cache) error {
 		}
 	}
 	if !b.paged(in) {
-		return nil
+		return b.checkHoles(in)
 	}
 	if c == nil {
 		return &BatchError{"Slots", -1, "a decoder needs a cache"}
@@ -254,6 +254,22 @@ func (b *Batch) Check(in Info, c *Cache) error {
 		return &BatchError{"Sources", -1, fmt.Sprintf("%d for %d sequences", len(b.Sources), n)}
 	}
 	return c.checkTables("SourceBlocks", "Sources", b.SourceBlocks, b.MaxSource, b.Sources)
+}
+
+// checkHoles checks that no token is left out between two where that would bring
+// them nearer to one another.
+func (b *Batch) checkHoles(in Info) error {
+	if !in.Distances {
+		return nil
+	}
+	for n := range b.KLens {
+		for row := b.QStarts[n] + 1; row < b.QStarts[n+1]; row++ {
+			if b.Positions[row] != b.Positions[row-1]+1 {
+				return &BatchError{"Positions", int(row), fmt.Sprintf("tokens before it are left out, but %s counts the distance to those that are left", in.Family)}
+			}
+		}
+	}
+	return nil
 }
 
 // paged reports whether keys and values go through the cache: those of decoders

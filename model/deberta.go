@@ -124,7 +124,7 @@ func (c *debertaConfig) normed() bool {
 
 func (c *debertaConfig) info() Info {
 	in := c.encoderFields.info()
-	in.Family = "deberta-v2"
+	in.Family, in.Distances = "deberta-v2", c.Relative
 	return in
 }
 

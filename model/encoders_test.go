@@ -5,6 +5,7 @@ package model_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -313,6 +314,27 @@ func TestEncoderDefaults(t *testing.T) {
 		}
 		if err := ck.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestHolesOfDistances: a family whose attention counts distances refuses a batch
+// in which tokens between others are left out; before all others they may be.
+func TestHolesOfDistances(t *testing.T) {
+	for name, refused := range map[string]bool{"t5": true, "deberta-v2-mlm": true, "modernbert-mlm": true, "roberta-mlm": false, "bart": false} {
+		in := load(t, folder(name), golden.Options{}).Model.Info()
+		for hole, mask := range map[string][]int32{"": {0, 0, 1, 1, 0}, "hole": {1, 1, 0, 1, 1}} {
+			var b model.Batch
+			if err := b.AddEncoder(count(5, 9), nil, []int32{1, 1, 1, 0, 0}); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.AddEncoder(count(5, 9), nil, mask); err != nil {
+				t.Fatal(err)
+			}
+			var err *model.BatchError
+			if got := errors.As(b.Check(in, nil), &err); got != (refused && hole != "") || got && (err.Field != "Positions" || err.Index != 5) {
+				t.Errorf("%s with the mask %v: %v", name, mask, err)
+			}
 		}
 	}
 }

@@ -82,6 +82,7 @@ type Info struct {
 	Start         int32    // of encoder-decoders: the token a decoder begins with
 	EncoderLayers int      // of encoder-decoders; Layers are the decoder's
 	EncoderHeads  int      // of encoder-decoders whose stacks differ in it; 0: Heads
+	Distances     bool     // attention of an encoder counts the tokens between two: none may be left out between them
 	MultiLabel    bool     // labels do not exclude one another: sigmoid, not softmax
 	Regression    bool     // a label's score is a number of its own, no probability
 }

@@ -141,7 +141,7 @@ func (c *modernbertConfig) readRopes(k *checker) {
 
 func (c *modernbertConfig) info() Info {
 	in := Info{Family: "modernbert", Architecture: c.class, Kind: Encode, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm, HeadList: c.list}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm, HeadList: c.list, Distances: true}
 	if c.is(HeadSequence) {
 		in.Summary = c.ClassifierOf
 	}

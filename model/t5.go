@@ -100,7 +100,7 @@ func (c *t5Config) feedForward(src Source) (err error) {
 
 func (c *t5Config) info() Info {
 	return Info{Family: "t5", Architecture: c.architecture, Kind: Seq2Seq, Layers: c.decoderLayers, EncoderLayers: c.Layers,
-		Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true, Start: c.start}
+		Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true, Start: c.start, Distances: true}
 }
 
 // t5 is shared → encoder, shared → decoder → lm_head.
