@@ -165,12 +165,12 @@ template <typename T, int BM, int BN, int BK, int TM, int TN> struct Tile {
         for (int pass = 0; pass < WarpsM; pass++) {
             __syncthreads();
             if (warpM == pass) {
+                float4 *const to = reinterpret_cast<float4 *>(stage) + ty % 4 * BN + tx;
 #pragma unroll
                 for (int i = 0; i < TM; i++)
 #pragma unroll
                     for (int j = 0; j < TN; j += 4)
-                        *reinterpret_cast<float4 *>(stage + (i / 4 * 16 + ty % 4 * 4 + i % 4) * BN + j * BN / TN + 4 * tx) =
-                            make_float4(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]);
+                        to[((i / 4 * 16 + i % 4) * BN + j * BN / TN) / 4] = make_float4(acc[i][j], acc[i][j + 1], acc[i][j + 2], acc[i][j + 3]);
             }
             __syncthreads();
 #pragma unroll 1

@@ -17,6 +17,7 @@ import (
 
 	"github.com/godwit-ml/godwit/ci/kernels/measure"
 	"github.com/godwit-ml/godwit/kernels"
+	"github.com/godwit-ml/godwit/ptx"
 	"github.com/godwit-ml/godwit/quant"
 	"github.com/godwit-ml/godwit/runtime"
 )
@@ -36,7 +37,8 @@ type productCase struct {
 }
 
 func (c productCase) String() string {
-	return strings.ReplaceAll(strings.TrimSpace(fmt.Sprintf("%+v", struct{ productCase }{c})), " ", ",")
+	type fields productCase // without this method
+	return strings.ReplaceAll(fmt.Sprintf("%+v", fields(c)), " ", ",")
 }
 
 var productCases = []productCase{
@@ -356,6 +358,43 @@ func TestMatMulRowsAlone(t *testing.T) {
 		}
 		if len(bits) != 4 && c.rows <= 16 || len(bits) < 2 {
 			t.Errorf("%v: %d families ran", c, len(bits))
+		}
+	}
+}
+
+// TestMatMulBanks is whether the products are free of bank conflicts, in the
+// whole launch: stores are too few to show in the main loop's ratio.
+func TestMatMulBanks(t *testing.T) {
+	cases := []productCase{{rows: 128, n: 128, k: 64}, {rows: 128, n: 128, k: 64, experts: 2}, {rows: 8, n: 16, k: 2048}, {rows: 1, n: 16, k: 2048}}
+	for _, k := range kernels.All {
+		if k.Op != "MatMul" {
+			continue
+		}
+		m, err := measure.NewMachine(k, ptx.Config{Count: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		counted := false
+		for _, c := range cases {
+			d := c.data()
+			if _, err := d.run(m, weightOf(k), 0, c.rows); errors.Is(err, runtime.ErrUnsupported) {
+				continue
+			} else if err != nil {
+				t.Fatalf("%s: %v: %v", k.Entry, c, err)
+			}
+			counted = true
+			if got, ideal := m.Counts.Wavefronts(), m.Counts.IdealWavefronts(); float64(got) > 1.01*float64(ideal) {
+				// The culprits.
+				for _, l := range m.Counts.Lines {
+					if l.Wavefronts() > l.IdealWavefronts() {
+						t.Logf("%s %s: %d, not %d", l.Source, l.Op, l.Wavefronts(), l.IdealWavefronts())
+					}
+				}
+				t.Errorf("%s: %v: %d wavefronts of shared memory, %d without conflicts", k.Entry, c, got, ideal)
+			}
+		}
+		if !counted {
+			t.Errorf("%s: takes none of the sizes", k.Entry)
 		}
 	}
 }
