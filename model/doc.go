@@ -6,6 +6,8 @@
 // decoders keep keys and values in a Cache.
 //
 // Adding a family is one file: a config struct with the names of config.json,
-// a struct for a block, a constructor over a weights.Scope, Forward, Logits, and
-// a row in families.
+// checks of it, a load that binds a weights.Scope, and a row in families. Blocks
+// (blocks.go) and what is around them (decoder.go, encoder.go) are shared; what
+// they lack, such as a scaled head, the family has itself. For tests it needs its
+// golden in testdata, a row of random sizes in plain_test.go, and a mutant.
 package model
