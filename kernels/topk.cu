@@ -140,10 +140,9 @@ template <int Loads, typename F> __device__ __forceinline__ void each(const floa
     __syncwarp();
 }
 
-// sum is over the CTA, in an order of its own.
+// sum is over the CTA, in an order of its own. There is a barrier between two calls.
 __device__ __forceinline__ float sum(float v, Scratch &s) {
     v = warpSum(v);
-    __syncthreads();
     if (threadIdx.x % 32 == 0) s.partial[threadIdx.x / 32] = v;
     __syncthreads();
     return warpSum(s.partial[threadIdx.x % 32]);
@@ -249,7 +248,6 @@ extern "C" __global__ void __launch_bounds__(1024) topk_cta(float *values, int *
         const unsigned other = __shfl_xor_sync(~0u, top, distance);
         if (other > top) top = other;
     }
-    __syncthreads();
     if (t % 32 == 0) s.histogram[t / 32] = top;
     __syncthreads();
     top = s.histogram[t % 32];
