@@ -203,6 +203,8 @@ func writeGGUF(t testing.TB, metadata map[string]any, tensors map[string]stored)
 			put(uint32(6))
 		case string:
 			put(uint32(8))
+		case bool:
+			put(uint32(7))
 		default:
 			t.Fatalf("%s is a %T", k, metadata[k])
 		}

@@ -31,7 +31,7 @@ func readExperts(sc *weights.Scope, gate, up, down string, n, hidden, inner int)
 		return nn.Experts{Gated: at.Tensor("gate_up_proj", n*2*inner, hidden), Down: at.Tensor("down_proj", n*hidden, inner)}
 	case at.Has("gate_up.weight"):
 		return nn.Experts{Gated: at.Tensor("gate_up.weight", n*2*inner, hidden), Down: at.Tensor(down+".weight", n*hidden, inner)}
-	case at.Has(gate + ".weight"):
+	case at.Has(gate+".weight") || sc.Checkpoint().Format() == weights.GGUF: // where they are never apart
 		return nn.Experts{
 			Gate: at.Tensor(gate+".weight", n*inner, hidden),
 			Up:   at.Tensor(up+".weight", n*inner, hidden),

@@ -105,6 +105,70 @@ func TestLlamasDefaults(t *testing.T) {
 	}
 }
 
+// TestGGUFArchitectures refuses what would change a graph, and what contradicts
+// itself, by the key's name.
+func TestGGUFArchitectures(t *testing.T) {
+	one := map[string]stored{"token_embd.weight": f32([]int{50, 48}, make([]float32, 50*48)...)}
+	for _, n := range []string{"b", "c", "d"} { // as many tensors as layers
+		one[n] = zeros(1)
+	}
+	for _, row := range []struct {
+		arch, key string
+		value     any
+		want      string
+	}{
+		{"qwen2", "attention.sliding_window", uint32(8), "qwen2.attention.sliding_window 8 is not supported"},
+		{"qwen3", "attention.scale", float32(0.5), "qwen3.attention.scale 0.5 is not supported"},
+		{"qwen3", "attention.value_length", uint32(4), "qwen3.attention.value_length: differs from key_length"},
+		{"qwen3moe", "expert_count", uint32(1 << 20), "num_experts: is 1048576"},
+		{"qwen3moe", "expert_used_count", uint32(9), "num_experts_per_tok: is 9 of 4 experts"},
+		{"qwen3moe", "expert_feed_forward_length", uint32(0), "expert_feed_forward_length: is 0"},
+		{"qwen3moe", "expert_weights_norm", uint32(0), "qwen3moe.expert_weights_norm: is a uint32, want true or false"},
+		{"qwen3moe", "expert_shared_count", uint32(1), "qwen3moe.expert_shared_count 1 is not supported"},
+		{"llama", "expert_weights_norm", false, "llama.expert_weights_norm false is not supported; supported: true"},
+		{"gemma", "attention.sliding_window", uint32(8), "gemma.attention.sliding_window 8 is not supported"},
+		{"gemma2", "attention.sliding_window_pattern", "all", "gemma2.attention.sliding_window_pattern: is a string"},
+		{"gemma2", "final_logit_softcapping", float32(-3), "final_logit_softcapping"},
+		{"gemma3", "attn_logit_softcapping", float32(50), "gemma3.attn_logit_softcapping 50 is not supported"},
+		{"gemma3", "rope.freq_base_swa", float32(-1), "gemma3.rope.freq_base_swa: is -1"},
+		{"phi3", "rope.scaling.type", "longrope", `phi3.rope.scaling.type "longrope" is not supported`}, // without its tensors
+		{"phi3", "expert_count", uint32(2), "phi3.expert_count 2 is not supported"},
+		{"gpt2", "attention.head_count_kv", uint32(2), "gpt2.attention.head_count_kv: differs from head_count"},
+		{"starcoder", "attention.head_count_kv", uint32(2), "starcoder.attention.head_count_kv: differs from head_count"},
+		{"gptj", "rope.freq_base", float32(500), "gptj.rope.freq_base 500 is not supported; supported: 10000"},
+		{"gptj", "rope.dimension_count", uint32(14), "gptj.rope.dimension_count: is 14 of a head of 12"},
+		{"gptneox", "use_parallel_residual", "yes", "gptneox.use_parallel_residual: is a string, want true or false"},
+		{"phi2", "attention.head_count_kv", uint32(3), "num_key_value_heads: 3 does not divide 4"},
+		{"starcoder2", "attention.sliding_window", float32(0.5), "starcoder2.attention.sliding_window: is 0.5, want a whole number"},
+		{"bloom", "feed_forward_length", uint32(96), "bloom.feed_forward_length: is 96, want 4 times"},
+		{"bloom", "attention.max_alibi_bias", float32(8), "bloom.attention.max_alibi_bias 8 is not supported"},
+		{"falcon", "attention.head_count_kv", uint32(3), "num_kv_heads: 3 does not divide 4"},
+		{"falcon", "rope.scaling.type", "longrope", "falcon.rope.scaling.type"},
+		{"bert", "attention.causal", true, "bert.attention.causal true is not supported; supported: false"},
+		{"bert", "attention.head_count", uint32(5), "num_attention_heads: 5 does not divide 48"},
+		{"t5", "attention.relative_buckets_count", uint32(2), "relative_attention_max_distance: is 128 with 2 buckets"},
+		{"t5", "decoder_start_token_id", uint32(50), "decoder_start_token_id: 50 is not in [0, 50)"},
+		{"t5", "attention.key_length", absent, "t5.attention.key_length: is absent"},
+	} {
+		meta := map[string]any{"general.architecture": row.arch}
+		for key, v := range map[string]uint32{"context_length": 64, "embedding_length": 48, "block_count": 2, "feed_forward_length": 192,
+			"attention.head_count": 4, "attention.key_length": 12, "attention.value_length": 12, "attention.relative_buckets_count": 32} {
+			meta[row.arch+"."+key] = v
+		}
+		if row.arch == "qwen3moe" || row.arch == "llama" {
+			meta[row.arch+".expert_count"], meta[row.arch+".expert_used_count"] = uint32(4), uint32(2)
+		}
+		if meta[row.arch+"."+row.key] = row.value; row.value == absent {
+			delete(meta, row.arch+"."+row.key)
+		}
+		file := writeGGUF(t, meta, one)
+		_, err := golden.Load(file, golden.Options{Device: &devicetest.Null{}})
+		if err == nil || !strings.HasPrefix(err.Error(), file+": ") || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s.%s %v: %v, want an error that says %q", row.arch, row.key, row.value, err, row.want)
+		}
+	}
+}
+
 // TestLayerPatterns leaves which layers slide to the patterns of older files.
 func TestLayerPatterns(t *testing.T) {
 	for _, name := range []string{"qwen2-window", "qwen3-bias", "gemma2-caps"} {

@@ -145,7 +145,16 @@ var random = map[string]func(s *sizes) map[string]any{
 			"rope_local_base_freq": 90.0, "rope_theta": 700.0})
 	},
 	"phi3": func(s *sizes) map[string]any {
-		return llamaConfig(s, map[string]any{"hidden_size": s.width(), "sliding_window": 1 + s.r.IntN(9), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+		c := llamaConfig(s, map[string]any{"hidden_size": s.width(), "sliding_window": 1 + s.r.IntN(9), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2})
+		if s.odds(2) { // of two texts, one may be longer than those the short factors are for
+			long, short := make([]float64, s.headDim/2), make([]float64, s.headDim/2)
+			for i := range long {
+				short[i], long[i] = 1+s.r.Float64(), 2+s.r.Float64()
+			}
+			c["original_max_position_embeddings"] = 5 + s.r.IntN(12)
+			c["rope_scaling"] = map[string]any{"type": "longrope", "short_factor": short, "long_factor": long}
+		}
+		return c
 	},
 	"bert": func(s *sizes) map[string]any {
 		return map[string]any{"architectures": []string{"BertForMaskedLM"}, "vocab_size": s.vocab, "max_position_embeddings": s.context, "type_vocab_size": 1 + s.r.IntN(3),

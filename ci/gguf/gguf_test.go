@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/godwit-ml/godwit"
 	"github.com/godwit-ml/godwit/ci/golden"
 	"github.com/godwit-ml/godwit/cpu"
 	"github.com/godwit-ml/godwit/quant"
@@ -221,4 +222,37 @@ func TestList(t *testing.T) {
 		}
 	}
 	t.Log("\n" + out.String())
+}
+
+// TestOpen: files without a tokenizer open as any other and take ids.
+func TestOpen(t *testing.T) {
+	opened := map[string]bool{}
+	for _, folder := range checkpoints(t) {
+		f, err := convert(folder)
+		if err != nil || opened[f.arch] {
+			continue
+		}
+		opened[f.arch] = true
+		t.Run(f.arch, func(t *testing.T) {
+			m, err := godwit.Open(t.Context(), written(t, f, mixed), godwit.Config{Device: "reference", Context: 32})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close() //nolint:errcheck // nothing is left to do
+			ids := []int32{5, 9, 7}
+			if f.arch == "bert" {
+				if _, err := m.Embed(t.Context(), godwit.EmbedRequest{Tokens: [][]int32{ids}}); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			r, err := m.Complete(t.Context(), godwit.Request{Tokens: ids, MaxTokens: 4, Sampling: godwit.Sampling{Temperature: new(0.0)}})
+			if err != nil || len(r.IDs) == 0 {
+				t.Fatalf("%v (%v)", r, err)
+			}
+			if _, err := m.Complete(t.Context(), godwit.Request{Prompt: "text", MaxTokens: 4}); !errors.Is(err, godwit.ErrUnsupported) {
+				t.Errorf("text without a tokenizer: %v", err)
+			}
+		})
+	}
 }
