@@ -113,7 +113,8 @@ func TestUntiedHeadIsRead(t *testing.T) {
 // is that of the rounded weights in float32 arithmetic.
 func TestStoredTypes(t *testing.T) {
 	for _, name := range []string{"gpt2", "llama", "llama-linear", "bert-mlm", "bert-seqcls",
-		"roberta-pad", "distilbert-mlm", "electra-mlm", "deberta-v2-mlm", "modernbert-mlm", "bart"} {
+		"roberta-pad", "distilbert-mlm", "electra-mlm", "deberta-v2-mlm", "modernbert-mlm", "bart",
+		"opt-postln", "bloomberg", "falcon-new", "palm-interleaved", "phi", "codegen"} {
 		g := read(t, folder(name))
 		for _, dtype := range []quant.Type{quant.F16, quant.BF16, quant.F64} {
 			small, rounded := base(t, name), base(t, name)
