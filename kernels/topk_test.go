@@ -37,6 +37,12 @@ func TestTopKManyEqual(t *testing.T) {
 		{"more than threads", 9000, 1500, func(int) float32 { return float32(r.NormFloat64()) }},
 		{"all there is room for", 4096, 4096, func(int) float32 { return float32(r.NormFloat64()) }},
 		{"as many as there is room for", 70000, 4096, func(int) float32 { return float32(r.NormFloat64()) }},
+		{"digits far apart", 9000, 4000, func(i int) float32 {
+			if i%3 == 0 {
+				return 1 + r.Float32()
+			}
+			return -100 - r.Float32()
+		}},
 		{"large ones side by side", 40000, 900, func(i int) float32 { return float32(i / 4096 * 4096) }},
 		{"all of a bound's digits equal", 8000, 30, func(int) float32 { return math.Float32frombits(0x42280000 + uint32(r.IntN(1<<12))) }},
 	} {
