@@ -345,6 +345,21 @@ func (c *checkpoint) readGGUF(name string) error {
 	}
 	c.chatText, _ = meta["tokenizer.chat_template"].(string)
 	c.parseChat()
+	return c.ggufPooling(name, meta)
+}
+
+// ggufPooling reads how a file's vectors are made: 0 is none said, 1 the mean, 2
+// the first token, 3 the last.
+func (c *checkpoint) ggufPooling(name string, meta map[string]any) error {
+	arch, _ := meta["general.architecture"].(string)
+	switch kind, _ := meta[arch+".pooling_type"].(uint32); kind {
+	case 0:
+		c.vectors.pooling = "mean"
+	case 1, 2, 3:
+		c.vectors.pooling = poolings[kind-1]
+	default:
+		return &UnsupportedError{What: fmt.Sprintf("%s.pooling_type %d", arch, kind), Model: name, Have: poolings}
+	}
 	return nil
 }
 

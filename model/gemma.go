@@ -47,10 +47,13 @@ func (c *gemmaFields) scaled(d *decoder, err error) (*decoder, error) {
 	return d, err
 }
 
-type gemmaConfig struct{ gemmaFields }
+type gemmaConfig struct {
+	gemmaFields
+	windowFields // which this generation does not have
+}
 
 func gemmaJSON(src Source, ck *weights.Checkpoint) (config, error) {
-	c := &gemmaConfig{gemmaFields{llamaFields: llamaFields{Vocab: 256000, Hidden: 3072, Inner: 24576, Layers: 28, Heads: 16, KVHeads: new(16),
+	c := &gemmaConfig{gemmaFields: gemmaFields{llamaFields: llamaFields{Vocab: 256000, Hidden: 3072, Inner: 24576, Layers: 28, Heads: 16, KVHeads: new(16),
 		HeadDim: new(256), Positions: 8192, Activation: "gelu_pytorch_tanh", Eps: 1e-6, Tied: true}}}
 	if err := decode(src, c); err != nil {
 		return nil, err
@@ -60,6 +63,8 @@ func gemmaJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	}
 	k := checker{src: src, ck: ck}
 	c.check(&k, "GemmaForCausalLM", "GemmaModel")
+	k.refuse(c.Window != nil, "sliding_window", "of the first Gemma, whose layers see all tokens", "null")
+	c.same(&k, c.Layers)
 	c.rotate(&k)
 	return c, k.err
 }

@@ -57,7 +57,7 @@ func (m *meta) slides(w *windowFields, n int) func(layer int) bool {
 
 func gemmaGGUF(src Source, ck *weights.Checkpoint) (config, error) {
 	m := meta{src: src, arch: "gemma"}
-	c := &gemmaConfig{m.gemmaMeta(ck, llamaNames)}
+	c := &gemmaConfig{gemmaFields: m.gemmaMeta(ck, llamaNames)}
 	m.refuse("attention.scale", "attention.sliding_window")
 	k := checker{src: src, ck: ck, err: m.err}
 	c.check(&k, "gemma")

@@ -41,6 +41,8 @@ func TestLlamasConfigErrors(t *testing.T) {
 		{"qwen3-moe", "moe_intermediate_size", 0, "moe_intermediate_size: is 0", false},
 		{"qwen3-moe", "num_experts_per_tok", 7, "num_experts_per_tok: is 7 of 6 experts", false},
 		{"qwen3-moe", "layer_types", types("sliding_attention", "full_attention"), "sliding_window: is null", false},
+		{"qwen2", "rope_parameters", map[string]any{"full_attention": map[string]any{"rope_theta": 10000}}, "rope_parameters by layer type", true},
+		{"gemma", "sliding_window", 8, "sliding_window of the first Gemma", true},
 		{"gemma", "use_bidirectional_attention", true, "use_bidirectional_attention true", true},
 		{"gemma", "hidden_act", "quick_gelu", `hidden_act "quick_gelu"`, true},
 		{"gemma2", "use_bidirectional_attention", true, "use_bidirectional_attention true", true},

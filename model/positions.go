@@ -28,6 +28,8 @@ type ropeJSON struct {
 	Partial         *float64  `json:"partial_rotary_factor"`
 	Short           []float64 `json:"short_factor"`
 	Long            []float64 `json:"long_factor"`
+	Full            any       `json:"full_attention"` // a description a layer type, which only few families have
+	Sliding         any       `json:"sliding_attention"`
 }
 
 // ropeFields are the fields of config.json that describe RoPE. A family that has
@@ -90,6 +92,9 @@ var ropeScalings = []string{"default", "linear", "dynamic", "llama3", "yarn", "l
 // read joins the two spellings, for dim features of a head that rotate.
 func (f *ropeFields) read(src Source, dim, context int) (nn.Rope, error) {
 	p, field := f.described()
+	if p.Full != nil || p.Sliding != nil {
+		return nn.Rope{}, &UnsupportedError{File: src.File, What: field + " by layer type of this family"}
+	}
 	r := nn.Rope{Theta: 10000, Dim: dim, Scaling: p.RopeType, Factor: p.Factor,
 		LowFreqFactor: p.LowFreqFactor, HighFreqFactor: p.HighFreqFactor, Original: p.Original,
 		BetaFast: p.BetaFast, BetaSlow: p.BetaSlow, AttentionFactor: p.AttentionFactor,

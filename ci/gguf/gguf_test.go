@@ -224,6 +224,34 @@ func TestList(t *testing.T) {
 	t.Log("\n" + out.String())
 }
 
+// TestPooling: vectors are made as the file says.
+func TestPooling(t *testing.T) {
+	f, err := convert(filepath.Join("..", "..", "model", "testdata", "checkpoints", "bert-base"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := f.keys
+	for kind, want := range map[uint32]string{0: "mean", 1: "mean", 2: "cls", 3: "last", 4: ""} {
+		f.keys = append(slices.Clip(keys), key{"bert.pooling_type", kind})
+		m, err := godwit.Open(t.Context(), written(t, f, mixed), godwit.Config{Device: "reference"})
+		if want == "" {
+			if !errors.Is(err, godwit.ErrUnsupported) {
+				t.Errorf("pooling %d: %v", kind, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if in := m.Info(); in.Pooling != want {
+			t.Errorf("pooling %d: %q, want %q", kind, in.Pooling, want)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestOpen: files without a tokenizer open as any other and take ids.
 func TestOpen(t *testing.T) {
 	opened := map[string]bool{}
