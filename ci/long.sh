@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# long.sh [mutants|tokenizers|fuzz|page|examples|all] runs what takes too long for every change, and is run before a piece of work is called done:
+# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|all] runs what takes too long for every change, and is run before a piece of work is called done:
 #
 #   mutants      every mutant of ci/mutants; none may survive
 #   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
 #   fuzz         each fuzz target for FUZZTIME (default 2m)
 #   page         the page of attend --html in headless Chromium
+#   ptx          every checkpoint of the fixtures on the emulated GPU, judged strictly, nothing on the CPU
 #   examples     the programs of examples/ on the real models, against what docs/uses.md quotes
 set -euo pipefail
 
@@ -41,6 +42,18 @@ examples() {
 	GODWIT_MODELS=$CI_CACHE/models go test -count=1 ./examples
 }
 
+ptx() {
+	[ -f "$FIXTURES/check.py" ] || { echo "long.sh: there are no fixtures at $FIXTURES" >&2; exit 1; }
+	local tmp models
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
+	trap 'rm -rf "$tmp"' EXIT
+	models=$(cd "$FIXTURES" && for m in */golden.json; do dirname "$m"; done)
+	# shellcheck disable=SC2086
+	go run ./ci/conform -root "$FIXTURES" -out "$tmp" -device ptx -no-fallback all $models
+	# shellcheck disable=SC2086
+	python3 "$FIXTURES/check.py" "$tmp/RESULT.json" --root "$FIXTURES" --strict --complete $models
+}
+
 if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
 	"$2"
 	exit
@@ -48,9 +61,9 @@ fi
 
 what=${1:-all}
 case $what in
-all) parts="mutants tokenizers fuzz page examples" ;;
-mutants | tokenizers | fuzz | page | examples) parts=$what ;;
-*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|all]" >&2; exit 2 ;;
+all) parts="mutants tokenizers fuzz page examples ptx" ;;
+mutants | tokenizers | fuzz | page | examples | ptx) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|all]" >&2; exit 2 ;;
 esac
 
 failed=""

@@ -247,7 +247,7 @@ def readme(s, root):
     print("the commands of the README")
     commands = readme_commands(root)
     seen = {re.search(r"godwit (\S+)", c).group(1) for c in commands}
-    want = {"generate", "score", "embed", "fill-mask", "classify", "attend", "tokenize", "inspect", "models", "devices", "version"}
+    want = {"generate", "score", "embed", "fill-mask", "classify", "answer", "entities", "attend", "tokenize", "inspect", "models", "devices", "ptx", "version"}
     s.check("the README shows every command", seen == want, f"missing {sorted(want - seen)}, unknown {sorted(seen - want)}")
     for command in commands:
         try:
@@ -441,7 +441,10 @@ def main():
         "sentence-transformers/all-MiniLM-L6-v2": minilm,
         "google-bert/bert-base-uncased": bert,
         "nlptown/bert-base-multilingual-uncased-sentiment": classes,
+        "deepset/bert-base-cased-squad2": os.path.join(root, "testdata", "pipelines", "questions"),
+        "dslim/bert-base-NER": os.path.join(root, "testdata", "pipelines", "entities"),
     })
+    os.symlink(os.path.join(root, "kernels"), os.path.join(work, "kernels"))
     env = {k: v for k, v in os.environ.items() if not k.startswith(("GODWIT_", "HF_"))}
     env |= {"HF_HUB_CACHE": cache, "NO_COLOR": "1", "PATH": os.path.join(work, "bin") + os.pathsep + env.get("PATH", "")}
     s = Smoke(work, env)

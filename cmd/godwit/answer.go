@@ -41,7 +41,7 @@ func (c *answerCmd) Run(ctx context.Context, s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, model.Close()) }()
+	defer func() { err = errors.Join(err, finish(s, model, &c.noteFlags)) }()
 	result, err := model.Answer(ctx, godwit.AnswerRequest{Question: c.Question, Context: text, Top: c.Top, MaxTokens: c.MaxTokens, Force: c.Force})
 	if err != nil {
 		return err
