@@ -43,6 +43,12 @@ func TestTopKManyEqual(t *testing.T) {
 			}
 			return -100 - r.Float32()
 		}},
+		{"the last digit decides", 9000, 4096, func(i int) float32 {
+			if i%50 == 0 {
+				return 2
+			}
+			return 1
+		}},
 		{"large ones side by side", 40000, 900, func(i int) float32 { return float32(i / 4096 * 4096) }},
 		{"all of a bound's digits equal", 8000, 30, func(int) float32 { return math.Float32frombits(0x42280000 + uint32(r.IntN(1<<12))) }},
 	} {
