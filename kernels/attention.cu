@@ -35,7 +35,7 @@ __device__ __forceinline__ int ofP(int row, int key) {
 }
 
 // fill copies 64 rows × 32 features from feature d on to shared memory; rowOf[i]
-// is the i-th row, negative for one of zeros.
+// is the i-th row.
 __device__ __forceinline__ void fill(float *to, const Rows &m, const int *rowOf, int d) {
     if (m.wide) {
         const int part = threadIdx.x % 8, first = threadIdx.x / 8;
@@ -53,7 +53,7 @@ __device__ __forceinline__ void fill(float *to, const Rows &m, const int *rowOf,
 #pragma unroll 1
     for (int i = first; i < 64; i += Threads / 32) {
         float x = 0;
-        if (rowOf[i] >= 0 && d + feature < m.width) x = load1(m, m.base + rowOf[i] * m.row, m.first + d + feature);
+        if (d + feature < m.width) x = load1(m, m.base + rowOf[i] * m.row, m.first + d + feature);
         to[i * Chunk + swizzled(i, feature / 4) + feature % 4] = x;
     }
 }
@@ -82,9 +82,11 @@ __device__ __forceinline__ void fillQ(float *to, const Operands &o, const Sequen
     }
 }
 
-// fillV copies VKeys keys of 64·N features of V.
+// fillV copies VKeys keys of 64·N features of V. It returns whether one of the
+// elements is NaN or infinite, if that matters.
 template <int N>
-__device__ __forceinline__ void fillV(float *to, const Rows &m, const int *rowOf) {
+__device__ __forceinline__ bool fillV(float *to, const Rows &m, const int *rowOf, bool matters) {
+    bool harm = false;
     if (m.wide) {
         constexpr int Lane = 16 * N, Step = Threads / Lane; // threads a key, keys at once
         const int column = threadIdx.x % Lane * 4, first = threadIdx.x / Lane;
@@ -97,14 +99,18 @@ __device__ __forceinline__ void fillV(float *to, const Rows &m, const int *rowOf
             load<4, 1>(x, m, row, column, 0);
 #pragma unroll
             for (int c = 0; c < 4; c++) *(float4 *)(to + (i + c * Step) * 64 * N + column) = x[c];
+            if (matters) harm |= !harmless(x[0]) || !harmless(x[1]) || !harmless(x[2]) || !harmless(x[3]);
         }
-        return;
+        return harm;
     }
 #pragma unroll 1
     for (int e = threadIdx.x; e < Tile<N>::VFloats; e += Threads) {
         const int row = rowOf[e / (64 * N)], column = e % (64 * N);
-        to[e] = row >= 0 && column < m.width ? load1(m, m.base + row * m.row, m.first + column) : 0;
+        const float x = column < m.width ? load1(m, m.base + row * m.row, m.first + column) : 0;
+        to[e] = x;
+        harm |= !(x * 0 == 0);
     }
+    return harm;
 }
 
 // multiply adds the products of `groups` groups of four features.
@@ -136,13 +142,13 @@ struct Vector<4> {
     using type = float4;
 };
 
-// weigh adds the values of VKeys keys. On an edge, some rows do not see some
-// keys: their values are skipped there, as they may be NaN.
-template <int N, bool Edge>
+// weigh adds the values of VKeys keys. With Careful those of keys that a row does
+// not see are skipped, as they may be NaN.
+template <int N, bool Careful>
 __device__ __forceinline__ void weigh(float4 (&out)[Rs][N], const float *p, const float *v) {
     constexpr int VKeys = Tile<N>::VKeys;
     const int tx = threadIdx.x % Lanes, ty = threadIdx.x / Lanes;
-    if constexpr (Edge) {
+    if constexpr (Careful) {
 #pragma unroll 1
         for (int key = 0; key < VKeys; key++) {
             float4 x[N];
@@ -151,7 +157,7 @@ __device__ __forceinline__ void weigh(float4 (&out)[Rs][N], const float *p, cons
 #pragma unroll
             for (int r = 0; r < Rs; r++) {
                 const float a = p[ofP<VKeys>(ty, key) + 8 * r * VKeys];
-                if (a < 0) continue; // not so for NaN
+                if (unseen(a)) continue;
 #pragma unroll
                 for (int c = 0; c < N; c++) axpy(a, x[c], out[r][c]);
             }
@@ -179,15 +185,13 @@ __device__ __forceinline__ void weigh(float4 (&out)[Rs][N], const float *p, cons
 
 // Reductions over the sixteen threads of a row.
 __device__ __forceinline__ float rowMax(float x) {
-#pragma unroll
-    for (int lane = Lanes / 2; lane > 0; lane /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, lane));
-    return x;
+    x = fmaxf(x, across<8>(x)), x = fmaxf(x, across<4>(x)), x = fmaxf(x, across<2>(x));
+    return fmaxf(x, across<1>(x));
 }
 
 __device__ __forceinline__ float rowSum(float x) {
-#pragma unroll
-    for (int lane = Lanes / 2; lane > 0; lane /= 2) x += __shfl_xor_sync(~0u, x, lane);
-    return x;
+    x += across<8>(x), x += across<4>(x), x += across<2>(x);
+    return x + across<1>(x);
 }
 
 // addBiases turns products into scores, four rows of a thread at a time, by way
@@ -224,10 +228,12 @@ struct TileState {
     float4 out[Rs][N];
 };
 
-__device__ __forceinline__ float fromLane(float x, int r) { return __shfl_sync(~0u, x, threadIdx.x % 32 / Lanes * Lanes + r); }
+// ofRow is x of the thread that holds what belongs to row r of this one's.
+__device__ __forceinline__ float ofRow(float x, int r) { return ofLane(x, threadIdx.x % 32 / Lanes * Lanes + r); }
 
-// TileIndex is, in shared memory, which row of K each key of the tile is, -1 for
-// those that no row sees, and which query and head each row is.
+// TileIndex is, in shared memory, which row of K each key of the tile is, that of
+// another key in place of those that no row sees, and which query and head each
+// row is.
 struct TileIndex {
     int key[TileKeys], query[TileRows], head[TileRows];
 };
@@ -294,9 +300,8 @@ __device__ __forceinline__ void addTile(float4 (&out)[Rs][N], float (&score)[Rs]
 #pragma unroll
             for (int c = 0; c + Here < Ks; c++) score[r][c] = score[r][c + Here]; // registers cannot be indexed
         }
-        fillV<N>(v, valuesOf(o, kv), index.key + part);
-        __syncthreads();
-        if (edge) {
+        const bool harm = fillV<N>(v, valuesOf(o, kv), index.key + part, edge);
+        if (__syncthreads_or(edge && harm)) {
             weigh<N, true>(out, p, v);
         } else {
             weigh<N, false>(out, p, v);
@@ -314,7 +319,7 @@ __device__ __forceinline__ void takeTile(TileState<N> &t, float (&score)[Rs][Ks]
 #pragma unroll
         for (int c = 0; c < Ks; c++)
             if (seen >> (r * Ks + c) & 1) m = fmaxf(m, score[r][c]);
-        const float before = fromLane(t.m, r);
+        const float before = ofRow(t.m, r);
         m = fmaxf(before, rowMax(m));
         const float shrink = expf(before - base(m));
 #pragma unroll
@@ -354,7 +359,7 @@ __device__ __forceinline__ void writeProbs(const TileState<N> &t, float (&score)
 #pragma unroll
     for (int r = 0; r < Rs; r++) {
         const int row = ty + 8 * r;
-        const float m = fromLane(t.m, r), l = fromLane(t.l, r);
+        const float m = ofRow(t.m, r), l = ofRow(t.l, r);
         float *to = o.probs + (s.row + index.query[row]) * o.probsStride + index.head[row] * o.probsColumns + key + tx;
 #pragma unroll
         for (int c = 0; c < Ks; c++) {
@@ -375,7 +380,7 @@ __device__ __forceinline__ void writeOut(TileState<N> &t, float factor, const Op
 #pragma unroll 1
     for (int r = 0; r < Rs; r++) {
         const int row = ty + 8 * r, i = index.query[row];
-        const float f = fromLane(factor, r);
+        const float f = ofRow(factor, r);
         const bool blind = s.first(o, i) >= s.end(o, i);
         float *to = o.out + (s.row + i) * o.outStride + (long long)index.head[row] * o.dv + tx * 4;
 #pragma unroll
@@ -385,7 +390,7 @@ __device__ __forceinline__ void writeOut(TileState<N> &t, float factor, const Op
             if (blind) x = make_float4(0, 0, 0, 0);
             const int left = row < rows ? o.dv - 64 * c - tx * 4 : 0; // columns from here on
             if (o.wide & WideOut) {
-                if (left > 0) *(float4 *)(to + 64 * c) = x;
+                if (left > 0) storeWide(to + 64 * c, x);
             } else {
                 if (left > 0) to[64 * c] = x.x;
                 if (left > 1) to[64 * c + 1] = x.y;
@@ -426,8 +431,8 @@ __device__ __forceinline__ void tile(const Operands &o, const Sequence &s, int k
         for (int key = s.first(o, *index.query) / TileKeys * TileKeys; key < s.end(o, *last); key += TileKeys) {
             __syncthreads(); // the last tile is used up
             if (threadIdx.x < TileKeys) {
-                const int j = key + threadIdx.x;
-                index.key[threadIdx.x] = j >= s.first(o, *index.query) && j < s.end(o, *last) ? s.keyRow(o, j) : -1;
+                const int j = min(max(key + (int)threadIdx.x, s.first(o, *index.query)), s.end(o, *last) - 1);
+                index.key[threadIdx.x] = s.keyRow(o, j);
             }
             __syncthreads();
             float score[Rs][Ks];

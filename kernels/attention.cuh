@@ -53,9 +53,15 @@ enum Type { F32, F16, BF16, Q80 };
 enum Wide { WideQ = 1, WideK = 2, WideV = 4, WideOut = 8 };
 
 constexpr float Infinity = __builtin_huge_valf();
-// In place of a probability: the query does not see the key, whose value may be
-// NaN. (A probability is not negative.)
-constexpr float Unseen = -1;
+// In place of a probability, of which none is -0: the query does not see the key.
+// As a factor it adds nothing, unless the value is NaN or infinite.
+constexpr float Unseen = -0.0f;
+__device__ __forceinline__ bool unseen(float p) { return __float_as_uint(p) == 0x80000000; }
+
+// harmless is whether Unseen times each of four values is zero.
+__device__ __forceinline__ bool harmless(float4 x) {
+    return fmaf(x.x, 0, fmaf(x.y, 0, fmaf(x.z, 0, x.w * 0))) == 0;
+}
 
 // Sequence is the CTA's, of those laid end to end.
 struct Sequence {
@@ -99,7 +105,18 @@ __device__ __forceinline__ float fromF16(unsigned short bits) {
     return x;
 }
 
-__device__ __forceinline__ float fromBF16(unsigned bits) { return __uint_as_float(bits << 16); }
+// Two elements from the halves of a word.
+__device__ __forceinline__ float2 pairOfF16(unsigned bits) {
+    float2 x;
+    asm("{.reg .b16 lo, hi; mov.b32 {lo, hi}, %2; cvt.f32.f16 %0, lo; cvt.f32.f16 %1, hi;}"
+        : "=f"(x.x), "=f"(x.y)
+        : "r"(bits));
+    return x;
+}
+
+__device__ __forceinline__ float2 pairOfBF16(unsigned bits) {
+    return make_float2(__uint_as_float(bits << 16), __uint_as_float(bits & 0xffff0000));
+}
 
 // The scale of Q8_0's element e: a row holds all its elements, a byte each, then
 // the scales of its blocks of 32.
@@ -111,15 +128,15 @@ __device__ __forceinline__ float load1(const Rows &m, const char *row, int e) {
     switch (m.type) {
         case F32: return *(const float *)(row + 4ll * e);
         case F16: return fromF16(*(const unsigned short *)(row + 2ll * e));
-        case BF16: return fromBF16(*(const unsigned short *)(row + 2ll * e));
+        case BF16: return pairOfBF16(*(const unsigned short *)(row + 2ll * e)).x;
         default: return (float)*(const signed char *)(row + e) * scaleOf(m, row, e);
     }
 }
 
-// load reads four elements, or zeros, of each of Keys rows at each of Steps
-// places: row row[i] (none where it is negative), element d + step*by of the
-// head (zeros beyond its width). The rows must be wide. All loads of one type
-// stand together, so that they are under way at the same time.
+// load reads four elements of each of the rows row[0] … row[Keys-1] at each of
+// Steps places: element d + step*by of the head, zeros beyond its width. The rows
+// must be wide. All loads of one type stand together, so that they are under way
+// at the same time.
 template <int Keys, int Steps>
 __device__ __forceinline__ void load(float4 (&x)[Keys * Steps], const Rows &m, const int (&row)[Keys], int d, int by) {
     if (m.type == F32) {
@@ -130,7 +147,7 @@ __device__ __forceinline__ void load(float4 (&x)[Keys * Steps], const Rows &m, c
             for (int i = 0; i < Steps; i++) {
                 float4 &y = x[key * Steps + i];
                 y = make_float4(0, 0, 0, 0);
-                if (row[key] >= 0 && d + i * by < m.width) y = *(const float4 *)(at + i * by);
+                if (d + i * by < m.width) y = *(const float4 *)(at + i * by);
             }
         }
         return;
@@ -143,7 +160,7 @@ __device__ __forceinline__ void load(float4 (&x)[Keys * Steps], const Rows &m, c
             for (int i = 0; i < Steps; i++) {
                 char4 b = make_char4(0, 0, 0, 0);
                 float f = 0;
-                if (row[key] >= 0 && d + i * by < m.width) {
+                if (d + i * by < m.width) {
                     b = *(const char4 *)(at + m.first + d + i * by);
                     f = scaleOf(m, at, m.first + d + i * by);
                 }
@@ -159,18 +176,15 @@ __device__ __forceinline__ void load(float4 (&x)[Keys * Steps], const Rows &m, c
 #pragma unroll
         for (int i = 0; i < Steps; i++) {
             b[key * Steps + i] = make_uint2(0, 0);
-            if (row[key] >= 0 && d + i * by < m.width) b[key * Steps + i] = *(const uint2 *)(at + i * by);
+            if (d + i * by < m.width) b[key * Steps + i] = *(const uint2 *)(at + i * by);
         }
     }
-    if (m.type == F16) {
 #pragma unroll
-        for (int i = 0; i < Keys * Steps; i++)
-            x[i] = make_float4(fromF16(b[i].x), fromF16(b[i].x >> 16), fromF16(b[i].y), fromF16(b[i].y >> 16));
-        return;
+    for (int i = 0; i < Keys * Steps; i++) {
+        const float2 lo = m.type == F16 ? pairOfF16(b[i].x) : pairOfBF16(b[i].x);
+        const float2 hi = m.type == F16 ? pairOfF16(b[i].y) : pairOfBF16(b[i].y);
+        x[i] = make_float4(lo.x, lo.y, hi.x, hi.y);
     }
-#pragma unroll
-    for (int i = 0; i < Keys * Steps; i++)
-        x[i] = make_float4(fromBF16(b[i].x), fromBF16(b[i].x >> 16), fromBF16(b[i].y), fromBF16(b[i].y >> 16));
 }
 
 // biased is a product after Scale, SoftCap and the biases: of query i of the
@@ -190,9 +204,37 @@ __device__ __forceinline__ float biased(const Operands &o, const Sequence &s, fl
     return x;
 }
 
+// across is x of the lane whose number differs in the bits Bits; all lanes of the
+// warp take part. (The compiler's own intrinsics cost four moves each.)
+template <int Bits>
+__device__ __forceinline__ float across(float x) {
+    float y;
+    asm volatile("shfl.sync.bfly.b32 %0, %1, %2, 31, 0xffffffff;" : "=f"(y) : "f"(x), "n"(Bits));
+    return y;
+}
+
+// ofLane is x of a lane.
+__device__ __forceinline__ float ofLane(float x, int lane) {
+    float y;
+    asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xffffffff;" : "=f"(y) : "f"(x), "r"(lane));
+    return y;
+}
+__device__ __forceinline__ int ofLane(int x, int lane) {
+    int y;
+    asm volatile("shfl.sync.idx.b32 %0, %1, %2, 31, 0xffffffff;" : "=r"(y) : "r"(x), "r"(lane));
+    return y;
+}
+
 // base is the reference point of exponentials for a largest score m: m, but 0
 // while no key was seen.
 __device__ __forceinline__ float base(float m) { return m == -Infinity ? 0 : m; }
+
+// storeWide writes 16 bytes at once, which the compiler is free not to do.
+__device__ __forceinline__ void storeWide(float *to, float4 x) {
+    asm volatile("st.global.v4.f32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "f"(x.x), "f"(x.y), "f"(x.z),
+                 "f"(x.w)
+                 : "memory");
+}
 
 __device__ __forceinline__ Rows keysOf(const Operands &o, int kv) {
     return Rows{o.k, o.kRow, kv * o.d, o.d, o.kvHeads * o.d, o.type, (o.wide & WideK) != 0};

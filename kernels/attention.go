@@ -51,10 +51,10 @@ var attentionParams = []Param{
 // A query's result does not depend on MaxQ, MaxK or the other sequences, and on
 // the other queries of its own only by whether there are more than 8 rows.
 var attention64 = attentionTiles{entry: "attention_64", most: 64, ctas: 3}.kernel(
-	prefill("256 causal queries, 4·64 on 2·64 F16", 1, 256, 4, 2, 64, runtime.F16),
-	decode("4 sequences of 512, 8·64 on 2·64 F16", 4, 512, 8, 2, 64, runtime.F16),
-	prefill("4,096 causal queries, 32·64 on 8·64 F16", 1, 4096, 32, 8, 64, runtime.F16),
-	decode("16 sequences of 4,096, 32·64 on 8·64 F16", 16, 4096, 32, 8, 64, runtime.F16),
+	whole("256 causal queries, 4·64 on 2·64 F32", 256, 4, 2, 64),
+	paged("4 sequences of 512, 8·64 on 2·64 F16", 4, 1, 512, 8, 2, 64),
+	paged("4,096 causal queries, 32·64 on 8·64 F16", 1, 4096, 4096, 32, 8, 64),
+	paged("16 sequences of 4,096, 32·64 on 8·64 F16", 16, 1, 4096, 32, 8, 64),
 )
 
 // attention128 is attention64 for heads of at most 128 features: a thread has 8
@@ -65,10 +65,10 @@ var attention64 = attentionTiles{entry: "attention_64", most: 64, ctas: 3}.kerne
 // rows: 16 sequences of 4,096 keys, 8 KV heads of 128 F16, 268 MB, 173 / 80 / 56
 // µs, about 80 %.
 var attention128 = attentionTiles{entry: "attention_128", least: 65, most: 128, ctas: 3}.kernel(
-	prefill("128 causal queries, 4·128 on 2·128 F16", 1, 128, 4, 2, 128, runtime.F16),
-	decode("4 sequences of 512, 8·128 on 2·128 F16", 4, 512, 8, 2, 128, runtime.F16),
-	prefill("4,096 causal queries, 32·128 on 8·128 F16", 1, 4096, 32, 8, 128, runtime.F16),
-	decode("16 sequences of 4,096, 32·128 on 8·128 F16", 16, 4096, 32, 8, 128, runtime.F16),
+	whole("128 causal queries, 4·128 on 2·128 F32", 128, 4, 2, 128),
+	paged("4 sequences of 512, 8·128 on 2·128 F16", 4, 1, 512, 8, 2, 128),
+	paged("4,096 causal queries, 32·128 on 8·128 F16", 1, 4096, 4096, 32, 8, 128),
+	paged("16 sequences of 4,096, 32·128 on 8·128 F16", 16, 1, 4096, 32, 8, 128),
 )
 
 // attention256 is attention64 for heads of at most 256 features, and writes Probs
@@ -80,11 +80,11 @@ var attention128 = attentionTiles{entry: "attention_128", least: 65, most: 128, 
 // with so few warps; bandwidth for few rows: 16 sequences of 4,096 keys, 8 KV
 // heads of 256 F16, 537 MB, 345 / 160 / 112 µs, about 75 %.
 var attention256 = attentionTiles{entry: "attention_256", least: 129, most: 256, ctas: 2, probs: true}.kernel(
-	prefill("128 causal queries, 2·256 on 1·256 F16", 1, 128, 2, 1, 256, runtime.F16),
-	decode("2 sequences of 256, 4·256 on 1·256 F16", 2, 256, 4, 1, 256, runtime.F16),
+	whole("128 causal queries, 2·256 on 1·256 F32", 128, 2, 1, 256),
+	paged("2 sequences of 256, 4·256 on 1·256 F16", 2, 1, 256, 4, 1, 256),
 	probs("128 causal queries, 2·128 on 1·128 F32, with Probs", 128, 2, 1, 128),
-	prefill("4,096 causal queries, 16·256 on 8·256 F16", 1, 4096, 16, 8, 256, runtime.F16),
-	decode("16 sequences of 4,096, 32·256 on 8·256 F16", 16, 4096, 32, 8, 256, runtime.F16),
+	paged("4,096 causal queries, 16·256 on 8·256 F16", 1, 4096, 4096, 16, 8, 256),
+	paged("16 sequences of 4,096, 32·256 on 8·256 F16", 16, 1, 4096, 32, 8, 256),
 )
 
 const (
@@ -92,6 +92,7 @@ const (
 	attentionRows    = 64 // of a tile
 	attentionKeys    = 64
 	attentionFew     = 8 // rows that go without tiles
+	attentionFewKeys = 32
 )
 
 // What the bits of the kernel's parameter `wide` say.
@@ -243,64 +244,79 @@ func (t attentionTiles) cost(op runtime.Op) Cost {
 		FLOPs: sequences * 2 * pairs * int64(o.Heads) * int64(d+dv),
 	}
 	const integers = 32 * 3 * attentionThreads / 32 // each warp reads QStarts and KLens
+	// Keys n of tiles of size, of which the warps read again one that they have in
+	// place of those that nobody sees: four at a time of K, one or two of V.
+	read := func(n, tiles, size, d, dv int) int64 {
+		none, ofV := tiles*size-n, 1
+		if t.most == 64 {
+			ofV = 2
+		}
+		return ofKeys(n+none/4, d) + ofKeys(n+none/ofV, dv)
+	}
 	kvHeads := int64(o.KVHeads)
 	if few := wideK | wideV; queries*group <= attentionFew && o.Probs.IsZero() && wideOperands(o, d, dv)&few == few {
-		perKey := ofKeys(hi-lo, d+dv) + int64(hi-lo)
-		c.Requested = sequences * (ofQ + ofOut + biases + kvHeads*(perKey+integers))
+		tiles := ceil(hi, attentionFewKeys) - lo/attentionFewKeys
+		perHead := read(hi-lo, tiles, attentionFewKeys, d, dv) + int64(32*tiles)
+		c.Requested = sequences * (ofQ + ofOut + biases + kvHeads*(perHead+integers))
 		return c
-	}
-	passes := int64(1)
-	if !o.Probs.IsZero() {
-		passes = 2
 	}
 	asked := int64(0)
 	for first := 0; first < queries*group; first += attentionRows {
 		last := min(first+attentionRows, queries*group) - 1
 		lo, _ := see(first / group)
 		_, hi := see(last / group)
-		tiles := int64(ceil(hi, attentionKeys) - lo/attentionKeys)
-		asked += integers + passes*(ofKeys(hi-lo, d)+tiles*(4*attentionRows*int64(d)+2*attentionKeys)) + ofKeys(hi-lo, dv)
+		tiles := ceil(hi, attentionKeys) - lo/attentionKeys
+		if !o.Probs.IsZero() { // once more, but for V
+			asked += read(hi-lo, tiles, attentionKeys, d, 0) + int64(tiles)*4*attentionRows*int64(d+1)
+		}
+		asked += integers + read(hi-lo, tiles, attentionKeys, d, dv) + int64(tiles)*4*attentionRows*int64(d+1)
 	}
 	c.Requested = sequences * (kvHeads*asked + ofOut + biases + probs)
 	return c
 }
 
-// prefill is n sequences of as many queries as keys over a paged cache, causal.
-func prefill(name string, n, queries, heads, kvHeads, d int, dtype runtime.DType) Shape {
-	return Shape{name, func(m *Maker) runtime.Op { return paged(m, n, queries, queries, heads, kvHeads, d, dtype) }}
+// whole is one sequence of as many queries as keys, causal, over F32 rows.
+func whole(name string, queries, heads, kvHeads, d int) Shape {
+	return Shape{name, func(m *Maker) runtime.Op {
+		o := sequences(m, 1, queries, queries, heads, kvHeads, d)
+		o.K, o.V, o.KStarts = m.F32(queries, kvHeads*d), m.F32(queries, kvHeads*d), m.I32(0)
+		return o
+	}}
 }
 
-// decode is n sequences of one query.
-func decode(name string, n, keys, heads, kvHeads, d int, dtype runtime.DType) Shape {
-	return Shape{name, func(m *Maker) runtime.Op { return paged(m, n, 1, keys, heads, kvHeads, d, dtype) }}
-}
-
-// probs is prefill with Probs.
+// probs is whole with Probs.
 func probs(name string, queries, heads, kvHeads, d int) Shape {
 	return Shape{name, func(m *Maker) runtime.Op {
-		o := paged(m, 1, queries, queries, heads, kvHeads, d, runtime.F32)
+		o := whole(name, queries, heads, kvHeads, d).Op(m).(*runtime.Attention)
 		o.Probs = m.Zeros(runtime.F32, queries, heads*queries)
 		return o
 	}}
 }
 
-// paged has its blocks in descending order.
-func paged(m *Maker, n, queries, keys, heads, kvHeads, d int, dtype runtime.DType) *runtime.Attention {
-	const block = 16
-	perSequence := ceil(keys, block)
-	starts, lens, table := []int32{0}, []int32{}, []int32{}
+// paged is n sequences of some queries at the end of keys in an F16 cache, whose
+// blocks lie in descending order.
+func paged(name string, n, queries, keys, heads, kvHeads, d int) Shape {
+	return Shape{name, func(m *Maker) runtime.Op {
+		const block = 16
+		o := sequences(m, n, queries, keys, heads, kvHeads, d)
+		table := make([]int32, n*ceil(keys, block))
+		for i := range table {
+			table[i] = int32(len(table) - 1 - i)
+		}
+		o.Blocks, o.BlockSize = m.I32(table...), block
+		o.Blocks.Rows, o.Blocks.Cols, o.Blocks.Stride = n, len(table)/n, len(table)/n
+		o.K, o.V = m.Zeros(runtime.F16, len(table)*block, kvHeads*d), m.Zeros(runtime.F16, len(table)*block, kvHeads*d)
+		return o
+	}}
+}
+
+func sequences(m *Maker, n, queries, keys, heads, kvHeads, d int) *runtime.Attention {
+	starts, lens := []int32{0}, []int32{}
 	for i := range n {
 		starts, lens = append(starts, int32((i+1)*queries)), append(lens, int32(keys))
-		for b := range perSequence {
-			table = append(table, int32(n*perSequence-1-i*perSequence-b))
-		}
 	}
-	blocks := m.I32(table...)
-	blocks.Rows, blocks.Cols, blocks.Stride = n, perSequence, perSequence
 	return &runtime.Attention{
-		Out: m.Zeros(runtime.F32, n*queries, heads*d), Q: m.F32(n*queries, heads*d),
-		K: m.Zeros(dtype, n*perSequence*block, kvHeads*d), V: m.Zeros(dtype, n*perSequence*block, kvHeads*d),
-		Heads: heads, KVHeads: kvHeads, Scale: float32(1 / math.Sqrt(float64(d))), QStarts: m.I32(starts...), KLens: m.I32(lens...),
-		Blocks: blocks, BlockSize: block, MaxQ: queries, MaxK: keys, Left: runtime.Unlimited,
+		Out: m.Zeros(runtime.F32, n*queries, heads*d), Q: m.F32(n*queries, heads*d), Heads: heads, KVHeads: kvHeads,
+		Scale: float32(1 / math.Sqrt(float64(d))), QStarts: m.I32(starts...), KLens: m.I32(lens...), MaxQ: queries, MaxK: keys, Left: runtime.Unlimited,
 	}
 }

@@ -18,15 +18,15 @@ static_assert(Warps * 2 <= Few, "the parts of Out take the place of the queries"
 
 // Reductions over the lanes of a warp that all receive.
 __device__ __forceinline__ float warpMax(float x) {
-#pragma unroll
-    for (int lane = 16; lane > 0; lane /= 2) x = fmaxf(x, __shfl_xor_sync(~0u, x, lane));
-    return x;
+    x = fmaxf(x, across<16>(x)), x = fmaxf(x, across<8>(x)), x = fmaxf(x, across<4>(x));
+    x = fmaxf(x, across<2>(x));
+    return fmaxf(x, across<1>(x));
 }
 
 __device__ __forceinline__ float warpSum(float x) {
-#pragma unroll
-    for (int lane = 16; lane > 0; lane /= 2) x = __fadd_rn(x, __shfl_xor_sync(~0u, x, lane));
-    return x;
+    x = __fadd_rn(x, across<16>(x)), x = __fadd_rn(x, across<8>(x)), x = __fadd_rn(x, across<4>(x));
+    x = __fadd_rn(x, across<2>(x));
+    return __fadd_rn(x, across<1>(x));
 }
 
 __device__ __forceinline__ float dot(float4 a, float4 b, float sum) {
@@ -54,18 +54,22 @@ struct FewState {
     float4 out[Few][Columns];
 };
 
-// sumOfEighths adds the lanes of an eighth of the warp, all rows at once: lane r
-// of it receives row r's sum. Half of the rows go to the other side each time.
-__device__ __forceinline__ float sumOfEighths(float (&sum)[Few]) {
+// halve leaves in each lane half of the rows, with the sums of its own and those of
+// the lane across: of the upper half if the lane's bit Half is set.
+template <int Half>
+__device__ __forceinline__ void halve(float (&sum)[Few]) {
+    const bool upper = threadIdx.x & Half;
 #pragma unroll
-    for (int half = Few / 2; half > 0; half /= 2) {
-        const bool upper = threadIdx.x & half;
-#pragma unroll
-        for (int r = 0; r < half; r++) {
-            const float keep = upper ? sum[r + half] : sum[r], give = upper ? sum[r] : sum[r + half];
-            sum[r] = __fadd_rn(keep, __shfl_xor_sync(~0u, give, half));
-        }
+    for (int r = 0; r < Half; r++) {
+        const float keep = upper ? sum[r + Half] : sum[r], give = upper ? sum[r] : sum[r + Half];
+        sum[r] = __fadd_rn(keep, across<Half>(give));
     }
+}
+
+// sumOfEighths adds the lanes of an eighth of the warp, all rows at once: lane r
+// of it receives row r's sum.
+__device__ __forceinline__ float sumOfEighths(float (&sum)[Few]) {
+    halve<4>(sum), halve<2>(sum), halve<1>(sum);
     return sum[0];
 }
 
@@ -80,7 +84,7 @@ __device__ __forceinline__ void fewScores(const Rows &keys, const float *q, floa
         float4 x[8];
         int row[Keys];
 #pragma unroll
-        for (int key = 0; key < Keys; key++) row[key] = __shfl_sync(~0u, keyRow, first + 4 * key + eighth);
+        for (int key = 0; key < Keys; key++) row[key] = ofLane(keyRow, first + 4 * key + eighth);
         load<Keys, Steps>(x, keys, row, part * 4, 32);
         constexpr int Together = Keys < 2 ? Keys : 2; // keys that share what is read of q
 #pragma unroll
@@ -103,30 +107,34 @@ __device__ __forceinline__ void fewScores(const Rows &keys, const float *q, floa
 }
 
 // fewSoftmax turns the products in p into numerators of probabilities, and takes
-// them into m and l. Lane r returns by what the row's former sums shrink.
+// them into m and l. Lane r returns by what the row's former sums shrink; lane r's
+// row sees the keys lo to hi-1.
 template <int N>
-__device__ __forceinline__ float fewSoftmax(FewState<N> &w, const Operands &o, const Sequence &s, int kv, int rows,
-                                            int key, float *p) {
+__device__ __forceinline__ float fewSoftmax(FewState<N> &w, const Operands &o, const Sequence &s, int kv, int rows, int key,
+                                            int lo, int hi, float *p) {
     const int lane = threadIdx.x % 32, j = key + lane;
     float shrink = 1;
 #pragma unroll 1
     for (int r = 0; r < rows; r++) {
-        const int i = r / o.group, h = kv * o.group + r % o.group;
-        const bool seen = j >= s.first(o, i) && j < s.end(o, i);
-        float x = -Infinity;
-        if (seen) x = o.biased ? biased(o, s, p[r * FewStride + lane], i, h, j) : __fmul_rn(o.scale, p[r * FewStride + lane]);
-        const float before = __shfl_sync(~0u, w.m, r), m = fmaxf(before, warpMax(x));
-        const float f = expf(__fsub_rn(before, base(m))), e = seen ? expf(__fsub_rn(x, base(m))) : 0;
-        const float sum = warpSum(e);
+        const int from = ofLane(lo, r), to = ofLane(hi, r);
+        const bool seen = j >= from && j < to;
+        float x = __fmul_rn(o.scale, p[r * FewStride + lane]);
+        if (o.biased && seen) x = biased(o, s, p[r * FewStride + lane], r / o.group, kv * o.group + r % o.group, j);
+        if (!seen) x = -Infinity;
+        const float before = ofLane(w.m, r), m = fmaxf(before, warpMax(x));
+        const float f = expf(__fsub_rn(before, base(m))), e = expf(__fsub_rn(x, base(m)));
+        const float sum = warpSum(seen ? e : 0);
         if (lane == r) shrink = f, w.m = m, w.l = __fmaf_rn(w.l, f, sum);
         p[r * FewStride + lane] = seen ? e : Unseen;
     }
     return shrink;
 }
 
-// fewValues adds the values of the tile, weighed by what is in p.
+// fewValues adds the values of the tile, weighed by what is in p. Where rows do
+// not see the same keys, values that are not harmless are skipped.
 template <int N>
-__device__ __forceinline__ void fewValues(FewState<N> &w, const Rows &values, const float *p, int rows, int keyRow) {
+__device__ __forceinline__ void fewValues(FewState<N> &w, const Rows &values, const float *p, int rows, int keyRow,
+                                          bool mixed) {
     constexpr int Columns = w.Columns, Sides = w.Sides, Keys = 4;
     const int lane = threadIdx.x % 32, side = lane / (32 / Sides), column = lane % (32 / Sides) * 4;
 #pragma unroll 1
@@ -134,16 +142,29 @@ __device__ __forceinline__ void fewValues(FewState<N> &w, const Rows &values, co
         float4 x[Keys * Columns];
         int row[Keys];
 #pragma unroll
-        for (int i = 0; i < Keys; i++) row[i] = __shfl_sync(~0u, keyRow, first + side * Keys + i);
+        for (int i = 0; i < Keys; i++) row[i] = ofLane(keyRow, first + side * Keys + i);
         load<Keys, Columns>(x, values, row, column, 128);
+        bool harm = false;
+        if (mixed) {
+#pragma unroll
+            for (int i = 0; i < Keys * Columns; i++) harm |= !harmless(x[i]);
+        }
 #pragma unroll
         for (int r = 0; r < Few; r++) {
             if (r == 1 && rows == 1 || r == 4 && rows <= 4) break;
             const float4 weight = *(const float4 *)(p + r * FewStride + first + side * Keys);
             const float weights[Keys] = {weight.x, weight.y, weight.z, weight.w};
+            if (harm) {
+#pragma unroll
+                for (int i = 0; i < Keys; i++) {
+                    if (unseen(weights[i])) continue;
+#pragma unroll
+                    for (int c = 0; c < Columns; c++) axpy(weights[i], x[i * Columns + c], w.out[r][c]);
+                }
+                continue;
+            }
 #pragma unroll
             for (int i = 0; i < Keys; i++) {
-                if (weights[i] < 0) continue; // not so for NaN
 #pragma unroll
                 for (int c = 0; c < Columns; c++) axpy(weights[i], x[i * Columns + c], w.out[r][c]);
             }
@@ -151,25 +172,26 @@ __device__ __forceinline__ void fewValues(FewState<N> &w, const Rows &values, co
     }
 }
 
-// fewTile takes the keys key .. key+31, of which some row sees those that have a
-// keyRow.
+// fewTile takes the keys key … key+31; keyRow is the lane's, or that of another
+// key if no row sees it.
 template <int N>
-__device__ __forceinline__ void fewTile(FewState<N> &w, const Operands &o, const Sequence &s, int kv, int rows,
-                                        int key, int keyRow, const float *q, float *p) {
+__device__ __forceinline__ void fewTile(FewState<N> &w, const Operands &o, const Sequence &s, int kv, int rows, int key,
+                                        int keyRow, int lo, int hi, const float *q, float *p) {
     fewScores<N>(keysOf(o, kv), q, p, rows, keyRow);
     __syncwarp();
-    const float shrink = fewSoftmax<N>(w, o, s, kv, rows, key, p);
+    const float shrink = fewSoftmax<N>(w, o, s, kv, rows, key, lo, hi, p);
     __syncwarp();
 #pragma unroll
     for (int r = 0; r < Few; r++) {
-        const float f = __shfl_sync(~0u, shrink, r);
+        if (r == 1 && rows == 1 || r == 4 && rows <= 4) break;
+        const float f = ofLane(shrink, r);
 #pragma unroll
         for (int c = 0; c < w.Columns; c++) {
             float4 &x = w.out[r][c];
             x = make_float4(__fmul_rn(x.x, f), __fmul_rn(x.y, f), __fmul_rn(x.z, f), __fmul_rn(x.w, f));
         }
     }
-    fewValues<N>(w, valuesOf(o, kv), p, rows, keyRow);
+    fewValues<N>(w, valuesOf(o, kv), p, rows, keyRow, s.queries > 1);
     __syncwarp(); // the next tile writes p
 }
 
@@ -191,8 +213,8 @@ __device__ __forceinline__ void fewMerge(FewState<N> &w, const Operands &o, cons
             for (int c = 0; c < w.Columns; c++) {
                 float4 x = w.out[r][c];
                 if (w.Sides == 2) { // the halves of the warp had different keys
-                    x.x = __fadd_rn(x.x, __shfl_xor_sync(~0u, x.x, 16)), x.y = __fadd_rn(x.y, __shfl_xor_sync(~0u, x.y, 16));
-                    x.z = __fadd_rn(x.z, __shfl_xor_sync(~0u, x.z, 16)), x.w = __fadd_rn(x.w, __shfl_xor_sync(~0u, x.w, 16));
+                    x.x = __fadd_rn(x.x, across<16>(x.x)), x.y = __fadd_rn(x.y, across<16>(x.y));
+                    x.z = __fadd_rn(x.z, across<16>(x.z)), x.w = __fadd_rn(x.w, across<16>(x.w));
                 }
                 if (lane < 16 * N) *(float4 *)(shared + (warp * 2 + r % 2) * 64 * N + c * 128 + lane * 4) = x;
             }
@@ -241,14 +263,16 @@ __device__ __forceinline__ void few(const Operands &o, const Sequence &s, int kv
 #pragma unroll
         for (int c = 0; c < w.Columns; c++) w.out[r][c] = make_float4(0, 0, 0, 0);
     }
-    const int lo = s.first(o, 0), hi = s.end(o, s.queries - 1);
+    // What the lane's row sees, and what the rows see together.
+    const int lane = threadIdx.x % 32, i = min(lane, rows - 1) / o.group;
+    const int lo = s.first(o, i), hi = s.end(o, i), from = s.first(o, 0), to = s.end(o, s.queries - 1);
     // Tile t is warp t%4's, wherever the first seen key lies: so the order of
     // summation depends on nothing but the keys.
-    const int tile = lo / FewKeys;
+    const int tile = from / FewKeys;
 #pragma unroll 1
-    for (int t = tile + ((threadIdx.x / 32 - tile) & (Warps - 1)); t * FewKeys < hi; t += Warps) {
-        const int j = t * FewKeys + threadIdx.x % 32;
-        fewTile<N>(w, o, s, kv, rows, t * FewKeys, j >= lo && j < hi ? s.keyRow(o, j) : -1, q, p);
+    for (int t = tile + ((threadIdx.x / 32 - tile) & (Warps - 1)); t * FewKeys < to; t += Warps) {
+        const int j = min(max(t * FewKeys + lane, from), to - 1);
+        fewTile<N>(w, o, s, kv, rows, t * FewKeys, s.keyRow(o, j), lo, hi, q, p);
     }
     fewMerge<N>(w, o, s, kv, rows, shared);
 }
