@@ -134,6 +134,43 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// Shared and local variables lie where their alignment says, dynamic shared
+// memory after them.
+func TestPlaces(t *testing.T) {
+	m := mustParse(t, header+`.extern .shared .align 8 .b8 dynamic[];
+.shared .b8 one;
+.visible .entry k(.param .u64 p) {
+	.reg .b32 %r<9>; .reg .b64 %rd<9>;
+	.shared .align 16 .b8 two[20]; .shared .b16 three; .shared .b64 four;
+	.local .b8 five[3]; .local .align 8 .b8 six[8];
+	ld.param.u64 %rd1, [p];
+	mov.u32 %r1, one; mov.u32 %r2, two; st.global.v2.u32 [%rd1], {%r1, %r2};
+	mov.u32 %r1, three; mov.u32 %r2, four; st.global.v2.u32 [%rd1+8], {%r1, %r2};
+	mov.u32 %r1, dynamic; st.shared.u32 [dynamic+28], %r1; st.global.u32 [%rd1+16], %r1;
+	mov.u64 %rd2, five; mov.u64 %rd3, six; st.global.v2.u64 [%rd1+32], {%rd2, %rd3}; st.local.u64 [%rd3], %rd1;
+	ret; }`)
+	k := m.Kernel("k")
+	if k.StaticShared != 48 || k.Local != 16 || !k.Dynamic {
+		t.Errorf("static %d, local %d", k.StaticShared, k.Local)
+	}
+	d := device{t, ptx.NewMemory(0)}
+	p := d.alloc(64)
+	l := ptx.Launch{Grid: [3]int{1, 1, 1}, Block: [3]int{1, 1, 1}, Shared: 32, Params: args(p)}
+	if _, err := ptx.Run(context.Background(), k, d.mem, l, ptx.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	b := d.bytes(p, 64)
+	for i, want := range map[int]uint32{0: 0, 4: 16, 8: 36, 12: 40, 16: 48, 32: 0, 40: 8} {
+		if got := binary.LittleEndian.Uint32(b[i:]); got != want {
+			t.Errorf("byte %d: place %d, want %d", i, got, want)
+		}
+	}
+	l.Shared = 28
+	if _, err := ptx.Run(context.Background(), k, d.mem, l, ptx.Config{}); err == nil {
+		t.Error("a store past dynamic shared memory was allowed")
+	}
+}
+
 func TestFunctions(t *testing.T) {
 	got := runText(t, header+`
 .func (.param .b32 out) twice(.param .b32 a)
@@ -193,6 +230,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{header + ".global .b8 x[99999999999999999999];", 4, "integer"},
 		{header + ".global .b8 x[9999999999];", 4, "dimension"},
 		{header + ".global .b32 x[99999999][99999999];", 4, "larger"},
+		{header + ".global .b8 x[1000000000];\n.global .b8 y[1000000000];", 5, "variables of the module"},
 		{header + ".global .b32 x = y;", 4, "address"},
 		{header + ".global .b64 x = y;", 4, "no variable"},
 		{header + ".global .b32 x[2] = {1,2,3};", 4, "initialiser"},

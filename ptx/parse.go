@@ -17,7 +17,7 @@ const (
 	maxShared     = 227 << 10 // bytes: the most that any architecture has
 	maxLocal      = 512 << 10 // bytes a thread
 	maxParams     = 32764     // bytes
-	maxVariable   = 1 << 30   // bytes of a .global or .const variable
+	maxVariable   = 1 << 30   // bytes of all .global and .const variables
 	maxDepth      = 64
 	instBytes     = 40      // of one decoded instruction
 	slack         = 1 << 20 // bytes: no allocation is larger than the file and this
@@ -82,6 +82,7 @@ type parser struct {
 	tok  token
 	m    *Module
 	vars map[string]*variable // module scope
+	size int64                // of all variables in global and constant memory
 
 	f      *function
 	scopes []scope
@@ -272,13 +273,21 @@ func (p *parser) moduleItem() {
 			}
 			p.vars[v.name] = v
 			if s != spaceShared {
-				p.m.vars = append(p.m.vars, v)
+				p.keep(v, t.line)
 			}
 		}
 	case ".entry", ".func":
 		p.function(t.text == ".entry", t.line)
 	default:
 		fail(t.line, "unknown directive %s", t.text)
+	}
+}
+
+// keep adds a variable of global or constant memory to the module.
+func (p *parser) keep(v *variable, line int) {
+	p.m.vars = append(p.m.vars, v)
+	if p.size += v.size; p.size > maxVariable {
+		fail(line, "the variables of the module take more than %d bytes", maxVariable)
 	}
 }
 

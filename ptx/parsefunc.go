@@ -285,7 +285,7 @@ func (p *parser) local(w string, line int) {
 			}
 			sc.vars[v.name] = v
 			if s == spaceGlobal || s == spaceConst {
-				p.m.vars = append(p.m.vars, v)
+				p.keep(v, line)
 			}
 		}
 	default:

@@ -139,22 +139,19 @@ func wide2(d, a, b col, f func(d, a, b *row64)) func(w *warp, m uint32) {
 // float32 or among its subnormals: those go the exact way.
 func fmaRow(d, a, b, c *row32) {
 	const (
-		normal = 897 << 53 // 2^-126 without its sign bit
-		span   = 0x7ff<<53 - normal
+		small = 1<<24 + 1 // the bits of 2^-126 and below, shifted over the sign
+		span  = 0xff<<24 - small
 	)
-	A, B, C, D := floats(a), floats(b), floats(c), floats(d)
+	A, B, C, D := floats(a)[:], floats(b)[:], floats(c)[:], d[:]
 	for i := range D {
 		s := float64(A[i])*float64(B[i]) + float64(C[i])
-		x := b64(s)
-		if x&0x1fffffff == 0x10000000 || x<<1-normal >= span {
-			if s == 0 { // exact
-				D[i] = float32(s)
-			} else {
-				d[i] = fmaExact(a[i], b[i], c[i])
+		r := b32(float32(s))
+		if uint32(b64(s))&0x1fffffff == 0x10000000 || r<<1-small >= span {
+			if s != 0 { // zero is exact
+				r = fmaExact(a[i], b[i], c[i])
 			}
-			continue
 		}
-		D[i] = float32(s)
+		D[i] = r
 	}
 }
 

@@ -45,6 +45,10 @@ type Config struct {
 // DefaultSteps is how many instructions a warp may execute if Config does not say.
 const DefaultSteps = 1 << 26
 
+// maxState is how many bytes the registers and local memory of all CTAs that
+// run at the same time may take.
+const maxState = 1 << 30
+
 // Modes is the ways to run in which a kernel must give the same bits: every
 // order, with asynchronous copies late and eager.
 func Modes() []Config {
@@ -64,6 +68,7 @@ type launch struct {
 	threads int // of a CTA
 	shared  int // bytes, static and dynamic
 	steps   int64
+	state   int64 // bytes of the registers and local memory of a CTA
 	addrs   map[*variable]uint64
 
 	ctx  context.Context //nolint:containedctx // lives as long as Run
@@ -95,7 +100,7 @@ func Run(ctx context.Context, k *Kernel, mem *Memory, l Launch, cfg Config) (*Co
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	workers = int(min(int64(workers), total))
+	workers = int(min(int64(workers), total, max(1, maxState/max(1, r.state))))
 	r.at.Store(total)
 	all := make([][]counter, workers)
 	if workers == 1 {
@@ -225,8 +230,9 @@ func (l *launch) check() error {
 	}
 	l.shared += l.Shared
 	warps := int64(l.threads+warpSize-1) / warpSize
-	if size := warps * (int64(k.regs32)*128 + int64(k.regs64)*256 + int64(k.Local)*warpSize); size > 1<<30 {
-		return fmt.Errorf("registers and local memory of a CTA take %d bytes, more than this interpreter gives", size)
+	l.state = warps * (int64(k.regs32)*128 + int64(k.regs64)*256 + int64(k.Local)*warpSize)
+	if l.state > maxState {
+		return fmt.Errorf("registers and local memory of a CTA take %d bytes, more than the %d of this interpreter", l.state, maxState)
 	}
 	return nil
 }

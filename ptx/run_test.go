@@ -71,7 +71,7 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%v, want out of memory", err)
 	}
 	b, err := m.Alloc(400)
-	if err != nil || b%256 != 0 || b < a+600+256 {
+	if err != nil || b%256 != 0 || b < a+600+64<<10 {
 		t.Errorf("%#x after %#x: %v", b, a, err)
 	}
 	if m.Used() != 1000 {
