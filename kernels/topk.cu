@@ -117,10 +117,10 @@ extern "C" __global__ void __launch_bounds__(256) topk_warp(float *values, int *
 constexpr int threads = 1024, room = 4096;
 
 struct Scratch {
-    Rank found[room];
     unsigned histogram[256];
     float partial[threads / 32];
     unsigned count, digit;
+    Rank found[room]; // last: what is one too far is out of bounds
 };
 
 // each calls f(x, id) for all elements of the thread's share of a row, with so many loads in flight. All lanes of a warp come back
@@ -148,7 +148,7 @@ __device__ __forceinline__ float sum(float v, Scratch &s) {
     return warpSum(s.partial[threadIdx.x % 32]);
 }
 
-// bound is the upper 20 bits of the k-th largest of the threads' numbers, k ≤ threads, by bisection.
+// bound is the upper 20 bits of the k-th largest of the threads' numbers, by bisection; 0, no bound, where k is more than threads.
 __device__ __forceinline__ unsigned bound(unsigned mine, int k) {
     unsigned b = 0;
     for (int bit = 31; bit >= 12; bit--) {
@@ -260,7 +260,7 @@ extern "C" __global__ void __launch_bounds__(1024) topk_cta(float *values, int *
 
     const bool summed = norm == SoftmaxAll || lse;
     float total;
-    Rank limit = k <= threads ? (Rank)bound(mine, k) << 32 : 0;
+    Rank limit = (Rank)bound(mine, k) << 32;
     for (;;) { // twice at most
         total = collect(x, n, vector, limit, summed, largest, s);
         if (s.count <= room) break;
