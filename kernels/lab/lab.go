@@ -13,4 +13,4 @@ type Ladder struct {
 }
 
 // Ladders are all of them.
-var Ladders = []Ladder{matmulLadder}
+var Ladders = []Ladder{matmulLadder, attentionLadder}
