@@ -64,6 +64,9 @@ var architectures = []arch{
 	{name: "falcon", models: []string{"falcon"}, keys: falconKeys, rules: falconRules, cannot: falconCannot},
 	{name: "bert", models: []string{"bert"}, keys: bertKeys, rules: bertRules, cannot: func(c config) string { return act(c, "gelu", "hidden_act") },
 		left: []string{"pooler.*", "bert.pooler.*", "cls.*", "classifier.*", "qa_outputs.*", "*.position_ids"}},
+	{name: "bert", models: []string{"distilbert"}, keys: distilbertKeys, rules: distilbertRules, cannot: func(c config) string {
+		return act(c, "gelu", "activation")
+	}, left: []string{"vocab_*", "pre_classifier.*", "classifier.*", "qa_outputs.*"}},
 	{name: "t5", models: []string{"t5", "mt5"}, keys: t5Keys, rules: t5Rules(), cannot: t5Cannot,
 		left: []string{"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}},
 }

@@ -95,7 +95,11 @@ func convert(folder string) (*file, error) {
 	model := c.text("model_type")
 	i := slices.IndexFunc(architectures, func(a arch) bool { return slices.Contains(a.models, model) })
 	if i < 0 {
-		return nil, &inexpressible{"GGUF has no architecture for model_type " + model}
+		reason := elsewhere[model]
+		if reason == "" {
+			reason = "GGUF has no architecture for model_type " + model
+		}
+		return nil, &inexpressible{reason}
 	}
 	a := &architectures[i]
 	if a.cannot != nil {

@@ -153,6 +153,29 @@ func bertPrefixed(p string) []rule {
 			"intermediate.dense", "ffn_up", nil, "output.dense", "ffn_down", nil, "output.LayerNorm", "layer_output_norm", nil)...)
 }
 
+// distilbertKeys are BERT's, under DistilBERT's names.
+func distilbertKeys(c config) []key {
+	return []key{{"context_length", c.integer("max_position_embeddings")}, {"embedding_length", c.integer("dim")}, {"block_count", c.integer("n_layers")},
+		{"feed_forward_length", c.integer("hidden_dim")}, {"attention.head_count", c.integer("n_heads")},
+		{"attention.layer_norm_epsilon", float32(1e-12)}, {"attention.causal", false}} // no configuration holds the epsilon
+}
+
+var distilbertRules = append([]rule{{"distilbert.embeddings.word_embeddings", "token_embd", nil}, {"distilbert.embeddings.position_embeddings", "position_embd", nil},
+	{"distilbert.embeddings.LayerNorm", "token_embd_norm", nil}},
+	layers("distilbert.transformer.layer.", "attention.q_lin", "attn_q", nil, "attention.k_lin", "attn_k", nil, "attention.v_lin", "attn_v", nil,
+		"attention.out_lin", "attn_output", nil, "sa_layer_norm", "attn_output_norm", nil,
+		"ffn.lin1", "ffn_up", nil, "ffn.lin2", "ffn_down", nil, "output_layer_norm", "layer_output_norm", nil)...)
+
+// elsewhere says why families have no architecture here.
+var elsewhere = map[string]string{
+	"roberta": robertaReason, "xlm-roberta": robertaReason, "modernbert": modernReason, "electra": modernReason, "deberta-v2": modernReason, "bart": modernReason,
+}
+
+const (
+	robertaReason = "architecture bert numbers positions from 0, and no key says that these begin at the padding token and leave it out"
+	modernReason  = "none of the architectures here computes this family"
+)
+
 func t5Keys(c config) []key {
 	keys := append(common(c), key{"feed_forward_length", c.integer("d_ff")}, key{"decoder_block_count", c.integer("num_decoder_layers", "num_layers")},
 		key{"attention.key_length", c.integer("d_kv")}, key{"attention.value_length", c.integer("d_kv")},
