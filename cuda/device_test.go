@@ -15,25 +15,42 @@ import (
 )
 
 // TestConformance runs every row of devicetest on the kernels that ship; with
-// -short, a fifth of them.
+// -short a fifth of them, and with the race detector a few small ones of each
+// operation.
 func TestConformance(t *testing.T) {
 	for _, e := range emulations[:min(len(emulations), 2)] { // how memory is allocated is no matter of rows
 		t.Run(e.name, func(t *testing.T) {
 			d := mustOpen(t, e.open, Config{Kernels: kernels.All})
-			if !testing.Short() {
+			if !testing.Short() && !slow {
 				devicetest.Run(t, d)
 				return
 			}
-			for i, row := range devicetest.Rows() {
-				if i%5 != 0 {
-					continue
-				}
+			for _, row := range someRows(t) {
 				if err := devicetest.Try(row, devicetest.On(d)); err != nil && !errors.Is(err, runtime.ErrUnsupported) {
 					t.Errorf("%v: %v", row, err)
 				}
 			}
 		})
 	}
+}
+
+func someRows(t *testing.T) (some []devicetest.Row) {
+	if !slow {
+		for i, row := range devicetest.Rows() {
+			if i%5 == 0 {
+				some = append(some, row)
+			}
+		}
+		return some
+	}
+	for _, op := range []string{"Gather", "MatMul", "Norm", "Pointwise", "RoPE", "StoreKV", "CopyBlocks", "Attention", "TopK", "Combine"} {
+		list, err := trials(map[string]bool{op: true})
+		must(t, err)
+		for _, row := range list[:min(len(list), 4)] {
+			some = append(some, row.row)
+		}
+	}
+	return some
 }
 
 func TestInfo(t *testing.T) {
@@ -361,4 +378,20 @@ func TestRunAllocatesNothing(t *testing.T) {
 	}
 	must(t, d.Close())
 	holdsNothing(t, d)
+}
+
+// BenchmarkRun is what a launch costs the caller and the worker together, apart
+// from the driver.
+func BenchmarkRun(b *testing.B) {
+	d, err := New(deaf{newEmulator(Config{}, false)}, "deaf", 0, Config{Kernels: []*kernels.Kernel{scaling()}})
+	must(b, err)
+	x := f32(b, d, 1, 3, 1, 2, 3)
+	op := scale(x, x, 2)
+	for b.Loop() {
+		if err := d.Run(op); err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(b, d.Sync())
+	must(b, d.Close())
 }

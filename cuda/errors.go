@@ -138,7 +138,10 @@ func driverError(call string, code Code) error {
 func (e *DriverError) Error() string {
 	var b strings.Builder
 	b.WriteString("cuda: ")
-	if e.Kernel != "" {
+	switch {
+	case strings.Contains(e.Kernel, ", "):
+		fmt.Fprintf(&b, "one of the kernels %s: ", e.Kernel)
+	case e.Kernel != "":
 		fmt.Fprintf(&b, "kernel %s: ", e.Kernel)
 	}
 	fmt.Fprintf(&b, "%s: %s (%d): %s", e.Call, e.Name, int(e.Code), e.Text)

@@ -62,8 +62,8 @@ func TestOpenTested(t *testing.T) {
 
 // TestSelfTestOfAll: every kernel that ships passes, and is tried on some row.
 func TestSelfTestOfAll(t *testing.T) {
-	if len(kernels.All) == 0 {
-		t.Skip("no kernels ship")
+	if slow {
+		t.Skip("without the race detector")
 	}
 	begin := time.Now()
 	d := mustOpen(t, NewPTX, Config{SelfTest: true, Kernels: kernels.All})
