@@ -214,7 +214,7 @@ func (w *warp) control(in *inst, m uint32) {
 		}
 	case ctlTrap:
 		if m != 0 {
-			w.stop(Trapped, bits.TrailingZeros32(m), 0, "the kernel stopped itself")
+			w.stop(Trapped, bits.TrailingZeros32(m), 0, "the kernel stopped itself: trap, or an assertion that failed")
 		}
 		w.pc++
 	case ctlSync:

@@ -21,7 +21,7 @@ const (
 	Barrier       Kind = "divergent barrier"        // a barrier that not every thread reaches
 	Shuffle       Kind = "divergent warp operation" // a shuffle, vote, … whose mask names lanes that are not there
 	TooManySteps  Kind = "too many steps"           // a warp ran past Config.Steps: most likely an endless loop
-	Trapped       Kind = "trap"                     // the kernel executed trap
+	Trapped       Kind = "trap"                     // the kernel executed trap, or an assertion failed
 	BadOperand    Kind = "bad operand"              // an operand with a value that the instruction does not allow
 )
 
