@@ -6,6 +6,7 @@ package kernels_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -161,10 +162,24 @@ func attend(t *testing.T, dev runtime.Device, ops []runtime.Op) []float32 {
 	var got []float32
 	for _, x := range []runtime.Tensor{o.Out, o.Probs} {
 		if !x.IsZero() {
-			got = append(got, downloadF32(t, dev, x)...)
+			got = append(got, fetch(t, dev, x)...)
 		}
 	}
 	return got
+}
+
+// fetch downloads an F32 tensor and waits for it.
+func fetch(t *testing.T, dev runtime.Device, x runtime.Tensor) []float32 {
+	t.Helper()
+	b := make([]byte, int64(x.Rows)*x.RowBytes())
+	if err := errors.Join(dev.Download(b, x), dev.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	v := make([]float32, len(b)/4)
+	for i := range v {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return v
 }
 
 // attentionDevice is a device of the kernels of attention.
