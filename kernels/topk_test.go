@@ -193,3 +193,51 @@ func TestTopKEdges(t *testing.T) {
 		}
 	}
 }
+
+// TestTopKWidths ends rows at every part of what a warp holds. Beside each row
+// lies what would be the largest of it.
+func TestTopKWidths(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 6))
+	for _, n := range []int{1, 31, 32, 33, 64, 77, 100, 128, 150, 160, 180, 199, 224, 240, 255, 256} {
+		const rows = 9
+		k := min(n, 5)
+		x := make([]float32, rows*(n+3))
+		for i := range x {
+			if x[i] = float32(r.NormFloat64()); i%(n+3) >= n {
+				x[i] = 100
+			}
+		}
+		for _, entry := range []string{"topk_warp", "topk_cta"} {
+			m, err := measure.NewMachine(byEntry(t, entry), modes(t)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			maker := kernels.Maker{Device: m}
+			wide := maker.Zeros(runtime.F32, rows, n+3)
+			o := &runtime.TopK{
+				X: wide.ColRange(0, n), Values: maker.Zeros(runtime.F32, rows, k), IDs: maker.Zeros(runtime.I32, rows, k), LSE: maker.Zeros(runtime.F32, rows, 1),
+				Norm: runtime.SoftmaxAll,
+			}
+			if err := errors.Join(maker.Err, m.Upload(wide, runtime.HostF32(rows, n+3, x).Bytes()), m.Run(o)); err != nil {
+				t.Fatal(err)
+			}
+			values, lse := downloadF32(t, m, o.Values), downloadF32(t, m, o.LSE)
+			for i := range rows {
+				row := slices.Clone(x[i*(n+3):][:n])
+				slices.SortFunc(row, func(a, b float32) int { return cmp.Compare(b, a) })
+				sum := 0.0
+				for _, v := range row {
+					sum += math.Exp(float64(v))
+				}
+				if want := math.Log(sum); math.Abs(float64(lse[i])-want) > 2e-6*math.Max(1, math.Abs(want)) {
+					t.Errorf("%s: LSE of row %d of %d is %v, want %v", entry, i, n, lse[i], want)
+				}
+				for j := range k {
+					if got, want := float64(values[i*k+j]), math.Exp(float64(row[j]))/sum; math.Abs(got-want) > 2e-6*want {
+						t.Errorf("%s: probability %d of row %d of %d is %v, want %v", entry, j, i, n, got, want)
+					}
+				}
+			}
+		}
+	}
+}
