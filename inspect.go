@@ -49,7 +49,7 @@ func Inspect(ctx context.Context, path string, cfg Config) (*Info, error) {
 func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 	info := Info{
 		Name: baseName(cp.path), Path: cp.path, Family: in.Family, Architecture: in.Architecture, Kind: string(in.Kind),
-		Unusual: append(slices.Clone(cp.unusual), plan.notes...),
+		Unusual: slices.Concat(in.Unusual, cp.unusual, plan.notes),
 		Layers:  max(in.Layers, in.EncoderLayers), Heads: max(in.Heads, in.EncoderHeads), KVHeads: in.KVHeads, Hidden: in.Hidden, Vocab: in.Vocab, Context: in.Context,
 		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.DType, Labels: slices.Clone(in.Labels),
 		Sampling: cp.sampling, Memory: plan.memory,

@@ -78,7 +78,7 @@ func (c *bartConfig) info() Info {
 	if c.EncoderHeads != c.DecoderHeads {
 		in.EncoderHeads = c.EncoderHeads
 	}
-	return in
+	return in.with(normsAfter)
 }
 
 // bart is embeddings → encoder, embeddings → decoder → lm_head.

@@ -54,7 +54,8 @@ func (c *bloomConfig) check(k *checker, have ...string) {
 
 func (c *bloomConfig) info() Info {
 	return Info{Family: "bloom", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Context, LM: c.lm}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Context, LM: c.lm}.with(
+		"positions: ALiBi, a slope a head", "norms: of the embeddings, too", when(c.PostResidual, "norms: in the residual stream"))
 }
 
 // bloom is word_embeddings → word_embeddings_layernorm → h → ln_f → lm_head.

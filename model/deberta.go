@@ -125,7 +125,7 @@ func (c *debertaConfig) normed() bool {
 func (c *debertaConfig) info() Info {
 	in := c.encoderFields.info()
 	in.Family, in.Distances = "deberta-v2", c.Relative
-	return in
+	return in.with(when(c.Relative, "positions: relative, by content"), when(!c.Biased, "positions: none in the embeddings"))
 }
 
 // deberta is BERT's encoder with a projection of the embeddings before their norm.

@@ -36,7 +36,7 @@ func electraJSON(src Source, ck *weights.Checkpoint) (config, error) {
 func (c *electraConfig) info() Info {
 	in := c.encoderFields.info()
 	in.Family = "electra"
-	return in
+	return in.with(when(c.Width != c.Hidden, "embeddings: of %d features, blocks of %d", c.Width, c.Hidden))
 }
 
 // electra is BERT's encoder with a projection of the embeddings.

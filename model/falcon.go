@@ -97,7 +97,8 @@ func (c *falconConfig) heads(k *checker) {
 
 func (c *falconConfig) info() Info {
 	return Info{Family: "falcon", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.kvHeads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(
+		when(c.Alibi, "positions: ALiBi, rounded to bfloat16"), rotated(c.rope, c.Hidden/c.Heads), when(c.Parallel || c.New, sideBySide))
 }
 
 func (c *falconConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {

@@ -69,7 +69,7 @@ func gemmaJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *gemmaConfig) info() Info { return c.about("gemma") }
+func (c *gemmaConfig) info() Info { return c.about("gemma").with(embeddingsScaled) }
 
 func (c *gemmaConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.scaled(c.decoder(s, ck, c.info(), opt, c.norm, func(l *weights.Scope, _ int, r *nn.Rotary) block {

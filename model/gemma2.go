@@ -4,6 +4,7 @@ package model
 // block, soft caps on scores and logits, and a sliding window in every other layer.
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/godwit-ml/godwit/nn"
@@ -107,7 +108,21 @@ func gemma2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *gemma2Config) info() Info { return c.about("gemma2") }
+func (c *gemma2Config) info() Info {
+	in := c.about("gemma2").with(embeddingsScaled, windowed(c.left), normsAround)
+	if c.ScoreCap != nil {
+		in = in.with(fmt.Sprintf("attention: scores are capped at ±%g", *c.ScoreCap))
+	}
+	return in.with(c.cappedAt())
+}
+
+// cappedAt says that logits are capped, if they are.
+func (c *gemma2Fields) cappedAt() string {
+	if c.LogitCap == nil {
+		return ""
+	}
+	return fmt.Sprintf("logits are capped at ±%g", *c.LogitCap)
+}
 
 func (c *gemma2Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.capped(c.decoder(s, ck, c.info(), opt, c.norm, func(l *weights.Scope, layer int, r *nn.Rotary) block {

@@ -69,7 +69,9 @@ func (c *gemma3Config) rotate(k *checker) {
 	k.refuse(c.frequencies.Limit() > 0 || c.local.Limit() > 0, "rope_type", "longrope of this family")
 }
 
-func (c *gemma3Config) info() Info { return c.about("gemma3") }
+func (c *gemma3Config) info() Info {
+	return c.about("gemma3").with(embeddingsScaled, windowed(c.left), "positions: rotary, with a base of its own in windows", normsAround, normsOfHeads, c.cappedAt())
+}
 
 func (c *gemma3Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	local := &nn.Rotary{}

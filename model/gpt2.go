@@ -75,7 +75,9 @@ func gpt2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *gpt2Config) info() Info { return c.about("gpt2") }
+func (c *gpt2Config) info() Info {
+	return c.about("gpt2").with(when(!c.ScaleWeights, unscaled), when(c.ScaleByLayer, "attention: scores of layer i are divided by i+1"))
+}
 
 func (c *gpt2Config) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
 	dense := nn.ReadConv1D

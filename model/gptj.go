@@ -5,6 +5,8 @@ package model
 // positions of neighbouring pairs in the first features of each head.
 
 import (
+	"fmt"
+
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
@@ -48,7 +50,9 @@ func readGPTJ(src Source, ck *weights.Checkpoint, family string, have ...string)
 	return c, k.err
 }
 
-func (c *gptjConfig) info() Info { return c.about(c.family) }
+func (c *gptjConfig) info() Info {
+	return c.about(c.family).with(fmt.Sprintf("positions: rotary, of %d of %d features of a head, neighbours paired", c.RotaryDim, c.Hidden/c.Heads), sideBySide)
+}
 
 func (c *gptjConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	root := scope(ck, c.names, weights.ScopeConfig{Strip: []string{"transformer."}, Ignore: []string{"*.attn.bias", "*.attn.masked_bias", "*.attn.causal_mask", "*.attn.embed_positions"}})

@@ -88,7 +88,18 @@ func (c *gptNeoConfig) expand(src Source) error {
 
 func (c *gptNeoConfig) info() Info {
 	return Info{Family: "gpt-neo", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(unscaled, windowed(c.lefts()))
+}
+
+// lefts is how many keys before a token each layer sees.
+func (c *gptNeoConfig) lefts() []int {
+	left := make([]int, len(c.LayerTypes))
+	for i, t := range c.LayerTypes {
+		if left[i] = runtime.Unlimited; t == "local" {
+			left[i] = c.Window - 1
+		}
+	}
+	return left
 }
 
 func (c *gptNeoConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options) (Model, error) {
@@ -97,14 +108,10 @@ func (c *gptNeoConfig) load(s *runtime.Stream, ck *weights.Checkpoint, _ Options
 	m := &decoder{about: c.info()}
 	m.loadTokens(s, sc.Sub("wte"), c.Tied)
 	m.positions = new(nn.LoadEmbedding(s, sc.Tensor("wpe.weight", c.Positions, c.Hidden), false))
-	for i, kind := range c.LayerTypes {
+	for i, left := range c.lefts() {
 		l := sc.Sub("h").Layer(i)
 		at := l.Sub("attn.attention")
 		in := func(name string) nn.Dense { return nn.ReadDense(at.Sub(name), c.Hidden, c.Hidden, false) }
-		left := runtime.Unlimited
-		if kind == "local" {
-			left = c.Window - 1
-		}
 		m.blocks = append(m.blocks, &preNorm{
 			norm1: nn.LoadLayerNorm(s, l.Sub("ln_1"), c.Hidden, c.Eps),
 			norm2: nn.LoadLayerNorm(s, l.Sub("ln_2"), c.Hidden, c.Eps),

@@ -67,7 +67,8 @@ func (c *gptNeoXConfig) check(k *checker, have ...string) {
 
 func (c *gptNeoXConfig) info() Info {
 	return Info{Family: "gpt-neox", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(
+		rotated(c.rope, c.Hidden/c.Heads), when(c.Parallel, sideBySide))
 }
 
 func (c *gptNeoXConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {

@@ -69,7 +69,7 @@ func (c *llamaFields) rotate(k *checker) {
 // about is the Info of a family.
 func (c *llamaFields) about(family string) Info {
 	return Info{Family: family, Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.kvHeads,
-		HeadDim: c.headDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, RopeLimit: c.frequencies.Limit(), LM: c.lm}
+		HeadDim: c.headDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, RopeLimit: c.frequencies.Limit(), LM: c.lm}.with(rotated(c.frequencies, c.headDim))
 }
 
 // decoder binds embeddings, blocks, final norm and head; block makes the block of

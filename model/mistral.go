@@ -28,7 +28,7 @@ func mistralJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *mistralConfig) info() Info { return c.about("mistral") }
+func (c *mistralConfig) info() Info { return c.about("mistral").with(windowed(c.left)) }
 
 func (c *mistralConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {

@@ -38,7 +38,9 @@ func mixtralJSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *mixtralConfig) info() Info { return c.about("mixtral") }
+func (c *mixtralConfig) info() Info {
+	return c.about("mixtral").with(windowed(c.left), mixed(c.Top, c.Experts))
+}
 
 func (c *mixtralConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {

@@ -84,6 +84,7 @@ type Info struct {
 	EncoderHeads  int      // of encoder-decoders whose stacks differ in it; 0: Heads
 	Distances     bool     // attention of an encoder counts the tokens between two: none may be left out between them
 	MultiLabel    bool     // labels do not exclude one another: sigmoid, not softmax
+	Unusual       []string // what a reader may not expect of its positions, masks and norms
 	Regression    bool     // a label's score is a number of its own, no probability
 }
 

@@ -7,6 +7,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
@@ -146,7 +147,8 @@ func (c *modernbertConfig) info() Info {
 		in.Summary = c.ClassifierOf
 	}
 	c.label(&in, c.classed)
-	return in
+	return in.with(when(slices.Contains(c.LayerTypes, slidingAttention), "attention: sliding layers see %d tokens to either side, with a rotary base of their own", c.Local/2),
+		"norms: before attention and feed-forward layer")
 }
 
 // bareFirst is the first block, which has no norm before its attention: the

@@ -60,7 +60,8 @@ func optJSON(src Source, ck *weights.Checkpoint) (config, error) {
 
 func (c *optConfig) info() Info {
 	return Info{Family: "opt", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.Heads,
-		HeadDim: c.Hidden / c.Heads, Hidden: c.width, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.Hidden / c.Heads, Hidden: c.width, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(
+		when(!c.Before, normsAfter), when(c.width != c.Hidden, "embeddings: of %d features, blocks of %d", c.width, c.Hidden))
 }
 
 // opt is embed_tokens → project_in, + embed_positions → layers → final_layer_norm

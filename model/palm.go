@@ -59,7 +59,8 @@ func palmJSON(src Source, ck *weights.Checkpoint) (config, error) {
 
 func (c *palmConfig) info() Info {
 	return Info{Family: "palm", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: 1,
-		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true}
+		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true}.with(
+		when(c.Interleaved, "positions: rotary, neighbours paired"), rotated(c.rope, c.HeadDim), sideBySide, "norms: LayerNorm without bias")
 }
 
 // palm is wte → h → ln_f → wte, scaled.

@@ -64,7 +64,8 @@ func (c *phiConfig) check(k *checker, have ...string) {
 
 func (c *phiConfig) info() Info {
 	return Info{Family: "phi", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads,
-		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(
+		rotated(c.rope, c.HeadDim), sideBySide, when(c.QKNorm, "norms: of queries and keys, a head"))
 }
 
 func (c *phiConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {

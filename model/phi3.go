@@ -52,7 +52,7 @@ func (c *phi3Config) rotate(k *checker) {
 	k.keep(err)
 }
 
-func (c *phi3Config) info() Info { return c.about("phi3") }
+func (c *phi3Config) info() Info { return c.about("phi3").with(windowed(c.left)) }
 
 func (c *phi3Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {

@@ -45,7 +45,7 @@ func qwen2JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *qwen2Config) info() Info { return c.about("qwen2") }
+func (c *qwen2Config) info() Info { return c.about("qwen2").with(windowed(c.left)) }
 
 func (c *qwen2Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {

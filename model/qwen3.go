@@ -45,7 +45,7 @@ func qwen3JSON(src Source, ck *weights.Checkpoint) (config, error) {
 	return c, k.err
 }
 
-func (c *qwen3Config) info() Info { return c.about("qwen3") }
+func (c *qwen3Config) info() Info { return c.about("qwen3").with(windowed(c.left), normsOfHeads) }
 
 func (c *qwen3Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	return c.decoder(s, ck, c.info(), opt, nn.LoadRMSNorm, func(l *weights.Scope, layer int, r *nn.Rotary) block {
@@ -106,7 +106,9 @@ func (c *qwen3MoEConfig) chooseLayers(k *checker) {
 	}
 }
 
-func (c *qwen3MoEConfig) info() Info { return c.about("qwen3-moe") }
+func (c *qwen3MoEConfig) info() Info {
+	return c.about("qwen3-moe").with(windowed(c.left), normsOfHeads, mixed(c.Top, c.Experts))
+}
 
 func (c *qwen3MoEConfig) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {
 	weigh := runtime.SoftmaxAll

@@ -5,6 +5,8 @@ package model
 // padding token's and do not count padding. The heads are RoBERTa's own.
 
 import (
+	"fmt"
+
 	"github.com/godwit-ml/godwit/nn"
 	"github.com/godwit-ml/godwit/runtime"
 	"github.com/godwit-ml/godwit/weights"
@@ -54,7 +56,7 @@ func readRoberta(src Source, ck *weights.Checkpoint, family, prefix string, voca
 func (c *robertaConfig) info() Info {
 	in := c.encoderFields.info()
 	in.Family, in.Context = c.family, c.Positions-int(*c.Pad)-1
-	return in
+	return in.with(fmt.Sprintf("positions: begin at row %d, after the padding's", *c.Pad+1))
 }
 
 // roberta is BERT's encoder with other positions.

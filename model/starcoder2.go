@@ -68,7 +68,8 @@ func (c *starcoder2Config) check(k *checker, have ...string) {
 
 func (c *starcoder2Config) info() Info {
 	return Info{Family: "starcoder2", Architecture: c.architecture, Kind: Decoder, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads,
-		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}
+		HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: c.lm}.with(
+		windowed([]int{c.left}), rotated(c.rope, c.HeadDim))
 }
 
 func (c *starcoder2Config) load(s *runtime.Stream, ck *weights.Checkpoint, opt Options) (Model, error) {

@@ -100,7 +100,8 @@ func (c *t5Config) feedForward(src Source) (err error) {
 
 func (c *t5Config) info() Info {
 	return Info{Family: "t5", Architecture: c.architecture, Kind: Seq2Seq, Layers: c.decoderLayers, EncoderLayers: c.Layers,
-		Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true, Start: c.start, Distances: true}
+		Heads: c.Heads, KVHeads: c.Heads, HeadDim: c.HeadDim, Hidden: c.Hidden, Vocab: c.Vocab, Context: c.Positions, LM: true, Start: c.start, Distances: true}.with(
+		fmt.Sprintf("positions: a bias of the scores by distance, in %d buckets", c.Buckets), unscaled, when(c.alpha != 1, "logits are scaled by %.4g", c.alpha))
 }
 
 // t5 is shared → encoder, shared → decoder → lm_head.
