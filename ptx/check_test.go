@@ -54,6 +54,9 @@ func run(t *testing.T, text string, threads int, cfg ptx.Config) ([]byte, error)
 func TestChecks(t *testing.T) {
 	const copy16 = "shl.b32 %r10, %r1, 4; add.s32 %r10, %r10, %r4; cvt.u64.u32 %rd5, %r1; shl.b64 %rd5, %rd5, 4; add.s64 %rd5, %rd5, %rd1; cp.async.cg.shared.global [%r10], [%rd5], 16;"
 	const fill = "shl.b32 %r10, %r1, 4; add.s32 %r10, %r10, %r4; st.shared.v4.u32 [%r10], {%r1, %r1, %r1, %r1}; bar.sync 0;"
+	// Neighbours exchange values in loops that are longer than clocks have bits.
+	const many = "mov.u32 %r20, 0; M: st.shared.u32 [%r5], %r20; bar.sync 0; xor.b32 %r10, %r2, 128; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; setp.ne.u32 %p1, %r11, %r20; @%p1 trap; bar.sync 0; add.u32 %r20, %r20, 1; setp.lt.u32 %p1, %r20, 2100; @%p1 bra M; "
+	const lanes = "mov.u32 %r20, 0; N: st.shared.u32 [%r5], %r20; bar.warp.sync -1; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10]; setp.ne.u32 %p1, %r11, %r20; @%p1 trap; bar.warp.sync -1; add.u32 %r20, %r20, 1; setp.lt.u32 %p1, %r20, 700; @%p1 bra N; "
 	// Warps 0 and 1 read; p1, p2 and p3 are warps 0, 1 and 2.
 	const readers = "setp.eq.u32 %p4, %r1, 0; @%p4 st.shared.u32 [%r4], 1; bar.sync 0; setp.lt.u32 %p1, %r1, 32; setp.ge.u32 %p3, %r1, 64; setp.lt.and.u32 %p2, %r1, 64, !%p1; @%p2 ld.shared.u32 %r10, [%r4]; @%p4 ld.shared.u32 %r10, [%r4]; "
 	for _, c := range []struct {
@@ -94,6 +97,8 @@ func TestChecks(t *testing.T) {
 		{"addresses in another order", ptx.Race, 32, "xor.b32 %r10, %r2, 124; and.b32 %r10, %r10, 60; add.s32 %r10, %r10, %r4; st.shared.u32 [%r10], %r1;", "xor.b32 %r10, %r2, 124; add.s32 %r10, %r10, %r4; st.shared.u32 [%r10], %r1;", "another value"},
 		{"a write after all lanes read", ptx.Race, 32, "setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;",
 			"setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 1; bar.warp.sync -1; @%p1 ld.shared.u32 %r10, [%r4]; @%p1 st.shared.u32 [%r4], 2;", "bar.warp.sync"},
+		{"a race after thousands of barriers", ptx.Race, 64, many + "bar.sync 0; st.shared.u32 [%r5], %r1; xor.b32 %r10, %r2, 128; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10];", many, ""},
+		{"a race of lanes after many bar.warp.sync", ptx.Race, 32, lanes + "st.shared.u32 [%r5], %r1; xor.b32 %r10, %r2, 4; add.s32 %r10, %r10, %r4; ld.shared.u32 %r11, [%r10];", lanes, "bar.warp.sync"},
 		{"one address, many values", ptx.Race, 32, "st.shared.u32 [%r4], %r1;", "st.shared.u32 [%r4], 7;", "another value"},
 		{"atomics and a plain read", ptx.Race, 64, "setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 0; bar.sync 0; atom.shared.add.u32 %r10, [%r4], 1; ld.shared.u32 %r11, [%r4];",
 			"setp.eq.u32 %p1, %r1, 0; @%p1 st.shared.u32 [%r4], 0; bar.sync 0; atom.shared.add.u32 %r10, [%r4], 1; bar.sync 0; ld.shared.u32 %r11, [%r4];", ""},

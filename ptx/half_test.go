@@ -141,6 +141,41 @@ func TestHalves(t *testing.T) {
 		runInstr(t, instr{"setp.lt." + k.name + " %p0, %h10, %h11;", func(a, b, _ uint64) uint64 { return flag(v(a) < v(b)) }})
 		runInstr(t, instr{"neg." + k.name + "x2 %r0, %r10;", func(a, _, _ uint64) uint64 { return uint64(u(a) ^ 0x80008000) }})
 	}
+	for _, k := range kinds {
+		v := func(a uint64) float64 { return k.value(uint16(a)) }
+		runInstr(t, instr{"setp.gt." + k.name + "x2 %p0|%p1, %r10, %r11;", func(a, b, _ uint64) uint64 { return flag(v(a) > v(b)) }})
+		runInstr(t, instr{"setp.gtu.and." + k.name + "x2 %p1|%p0, %r10, %r11, %p11;", func(a, b, _ uint64) uint64 {
+			return flag(!(v(a>>16) <= v(b>>16)) && s(b) < 0)
+		}})
+		runInstr(t, instr{"fma.rn.relu." + k.name + " %h0, %h10, %h11, %h11;", func(a, b, _ uint64) uint64 {
+			x := v(a)*v(b) + v(b) // exact enough to know its sign
+			if x < 0 {
+				return 0
+			}
+			if x-x != 0 || x == 0 {
+				return k.round(x, "rn")
+			}
+			q := new(big.Float).SetPrec(2000).SetFloat64(v(a))
+			q.Mul(q, new(big.Float).SetFloat64(v(b)))
+			return uint64(k.nearest(q.Add(q, new(big.Float).SetFloat64(v(b))), "rn"))
+		}})
+		runInstr(t, instr{"cvt.rn.relu." + k.name + ".f32 %h0, %f10;", func(a, _, _ uint64) uint64 {
+			if x := float64(f(a)); !(x < 0) {
+				return k.round(x, "rn")
+			}
+			return 0
+		}})
+		runInstr(t, instr{"min.NaN." + k.name + "x2 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 {
+			one := func(x, y uint64) uint64 { return k.round(min(v(x), v(y)), "rn") }
+			return one(a, b) | one(a>>16, b>>16)<<16
+		}})
+	}
+	runInstr(t, instr{"ex2.approx.f16 %h0, %h10;", func(a, _, _ uint64) uint64 { return kinds[0].round(math.Exp2(halfValue(uint16(a))), "rn") }})
+	runInstr(t, instr{"tanh.approx.f16x2 %r0, %r10;", func(a, _, _ uint64) uint64 {
+		one := func(x uint64) uint64 { return kinds[0].round(math.Tanh(halfValue(uint16(x))), "rn") }
+		return one(a) | one(a>>16)<<16
+	}})
+	runInstr(t, instr{"set.lt.f16.f16 %h0, %h10, %h11;", func(a, b, _ uint64) uint64 { return flag(halfValue(uint16(a)) < halfValue(uint16(b))) * 0x3c00 }})
 	runInstr(t, instr{"add.sat.f16 %h0, %h10, %h11;", func(a, b, _ uint64) uint64 {
 		x := halfValue(uint16(a)) + halfValue(uint16(b))
 		if !(x > 0) {

@@ -385,6 +385,69 @@ func TestIntegers(t *testing.T) {
 		{"setp.lt.and.s32 %p0|%p1, %r10, %r11, %p10;", func(a, b, _ uint64) uint64 { return flag(s(a) < s(b) && u(a) != 0) }},
 		{"setp.lt.or.s32 %p1|%p0, %r10, %r11, !%p10;", func(a, b, _ uint64) uint64 { return flag(s(a) >= s(b) || u(a) == 0) }},
 		{"setp.eq.xor.u32 %p0, %r10, %r11, %p10;", func(a, b, _ uint64) uint64 { return flag((u(a) == u(b)) != (u(a) != 0)) }},
+		{"bmsk.clamp.b32 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 {
+			return uint64(uint32((uint64(1)<<min(u(b), 32) - 1) << min(u(a), 32)))
+		}},
+		{"bmsk.wrap.b32 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 { return uint64((uint32(1)<<(b&31) - 1) << (a & 31)) }},
+		{"szext.wrap.s32 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 {
+			if n := b & 31; n > 0 {
+				return uint64(uint32(s(a<<(32-n)) >> (32 - n)))
+			}
+			return 0
+		}},
+		{"szext.clamp.u32 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 { return uint64(uint32(a & (uint64(1)<<min(u(b), 32) - 1))) }},
+		{"and.b32 %r20, %r12, 7; sub.s32 %r20, %r20, 3; fns.b32 %r0, %r10, %r11, %r20;", func(a, b, c uint64) uint64 {
+			n, at := int(c&7)-3, int(b&31)
+			if n == 0 {
+				if a>>at&1 == 1 {
+					return uint64(at)
+				}
+				return math.MaxUint32
+			}
+			var set []int // set bits from the base in the direction of n
+			for i := at; i >= 0 && i < 32; i += max(min(n, 1), -1) {
+				if a>>i&1 == 1 {
+					set = append(set, i)
+				}
+			}
+			if n = max(n, -n); n > len(set) {
+				return math.MaxUint32
+			}
+			return uint64(set[n-1])
+		}},
+		{"prmt.b32.f4e %r0, %r10, %r11, %r12;", func(a, b, c uint64) uint64 { return uint64(uint32((b<<32 | a&0xffffffff) >> (c & 3 * 8))) }},
+		{"prmt.b32.b4e %r0, %r10, %r11, %r12;", func(a, b, c uint64) uint64 {
+			var v uint64
+			for i := range uint64(4) {
+				v |= (b<<32 | a&0xffffffff) >> ((c&3 - i) & 7 * 8) & 255 << (8 * i)
+			}
+			return v
+		}},
+		{"prmt.b32.rc8 %r0, %r10, %r11, %r12;", func(a, _, c uint64) uint64 { return a >> (c & 3 * 8) & 255 * 0x01010101 }},
+		{"prmt.b32.rc16 %r0, %r10, %r11, %r12;", func(a, _, c uint64) uint64 { return a >> (c & 1 * 16) & 0xffff * 0x10001 }},
+		{"prmt.b32.ecl %r0, %r10, %r11, %r12;", func(a, _, c uint64) uint64 {
+			var v uint64
+			for i := range uint64(4) {
+				v |= a >> (max(c&3, i) * 8) & 255 << (8 * i)
+			}
+			return v
+		}},
+		{"prmt.b32.ecr %r0, %r10, %r11, %r12;", func(a, _, c uint64) uint64 {
+			var v uint64
+			for i := range uint64(4) {
+				v |= a >> (min(c&3, i) * 8) & 255 << (8 * i)
+			}
+			return v
+		}},
+		{"mov.u32 %r20, %clock; mov.u64 %rd20, %clock64; nanosleep.u32 10; mov.u32 %r21, %clock; setp.gt.u32 %p0, %r21, %r20;", func(_, _, _ uint64) uint64 { return 1 }},
+		{"min.s16x2 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 {
+			return uint64(uint16(min(int16(a), int16(b)))) | uint64(uint16(min(int16(a>>16), int16(b>>16))))<<16
+		}},
+		{"max.relu.s32 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 { return uint64(max(s(a), s(b), 0)) }},
+		{"add.u16x2 %r0, %r10, %r11;", func(a, b, _ uint64) uint64 {
+			return uint64(uint16(a+b)) | uint64(uint16(a>>16+b>>16))<<16
+		}},
+		{"cnot.b64 %rd0, %rd10;", func(a, _, _ uint64) uint64 { return flag(a == 0) }},
 		{"add.cc.u32 %r20, %r10, %r11; addc.u32 %r0, %r12, 0;", func(a, b, c uint64) uint64 {
 			return uint64(u(c) + uint32((uint64(u(a))+uint64(u(b)))>>32))
 		}},
