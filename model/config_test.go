@@ -223,9 +223,10 @@ func TestActivations(t *testing.T) {
 // TestInfo reads both spellings.
 func TestInfo(t *testing.T) {
 	want := map[string]model.Info{
-		"gpt2":        {Family: "gpt2", Architecture: "GPT2LMHeadModel", Kind: model.Decoder, Layers: 3, Heads: 4, KVHeads: 4, HeadDim: 12, Hidden: 48, Vocab: 512, Context: 128, LM: true},
-		"llama":       {Family: "llama", Architecture: "LlamaForCausalLM", Kind: model.Decoder, Layers: 3, Heads: 4, KVHeads: 2, HeadDim: 12, Hidden: 48, Vocab: 512, Context: 128, LM: true},
-		"llama-rope3": {Family: "llama", Architecture: "LlamaForCausalLM", Kind: model.Decoder, Layers: 2, Heads: 4, KVHeads: 1, HeadDim: 16, Hidden: 48, Vocab: 256, Context: 256, LM: true},
+		"gpt2":  {Family: "gpt2", Architecture: "GPT2LMHeadModel", Kind: model.Decoder, Layers: 3, Heads: 4, KVHeads: 4, HeadDim: 12, Hidden: 48, Vocab: 512, Context: 128, LM: true},
+		"llama": {Family: "llama", Architecture: "LlamaForCausalLM", Kind: model.Decoder, Layers: 3, Heads: 4, KVHeads: 2, HeadDim: 12, Hidden: 48, Vocab: 512, Context: 128, LM: true},
+		"llama-rope3": {Family: "llama", Architecture: "LlamaForCausalLM", Kind: model.Decoder, Layers: 2, Heads: 4, KVHeads: 1, HeadDim: 16, Hidden: 48, Vocab: 256, Context: 256, LM: true,
+			Unusual: []string{"positions: rotary, scaled by llama3 × 8"}},
 		"bert-seqcls": {Family: "bert", Architecture: "BertForSequenceClassification", Kind: model.Encode, Layers: 2, Heads: 4, KVHeads: 4, HeadDim: 8, Hidden: 32, Vocab: 256, Context: 128, Types: 2,
 			HeadList: []model.Head{model.HeadPooler, model.HeadSequence}, Labels: []string{"LABEL_0", "LABEL_1", "LABEL_2"}},
 	}

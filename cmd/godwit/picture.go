@@ -13,6 +13,7 @@ import (
 	"image/draw"
 	"image/png"
 	"math"
+	"strings"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/gofont/goregular"
@@ -43,7 +44,7 @@ func layout(m *godwit.AttentionMap, face font.Face) (picture, error) {
 	longest := func(pieces []godwit.Piece) int {
 		n := 0
 		for _, k := range pieces {
-			n = max(n, font.MeasureString(face, cut(visible(k), 24)).Ceil())
+			n = max(n, font.MeasureString(face, cut(drawn(k), 24)).Ceil())
 		}
 		return n
 	}
@@ -54,6 +55,9 @@ func layout(m *godwit.AttentionMap, face font.Face) (picture, error) {
 	}
 	return p, nil
 }
+
+// drawn is the text of a piece for an axis, in letters that the face has.
+func drawn(p godwit.Piece) string { return strings.ReplaceAll(visible(p), "␣", "_") }
 
 func (p picture) size() (w, h int) {
 	return p.left + p.columns*p.cell + p.right, p.top + p.rows*p.cell + p.foot
@@ -90,7 +94,7 @@ func heatPNG(m *godwit.AttentionMap, title string) ([]byte, error) {
 	ink := color.RGBA{34, 34, 34, 255}
 	write(img, face, title, 16, 28, ink)
 	for q := range m.Queries {
-		label := cut(visible(m.Queries[q]), 24)
+		label := cut(drawn(m.Queries[q]), 24)
 		x := p.left - 10 - font.MeasureString(face, label).Ceil()
 		write(img, face, label, x, p.centre(q, 0).Y+5, ink)
 		for k, x := range m.Row(0, 0, q) {
@@ -100,7 +104,7 @@ func heatPNG(m *godwit.AttentionMap, title string) ([]byte, error) {
 		}
 	}
 	for k := range m.Keys {
-		writeUp(img, face, cut(visible(m.Keys[k]), 24), p.centre(0, k).X+6, p.top-10, ink)
+		writeUp(img, face, cut(drawn(m.Keys[k]), 24), p.centre(0, k).X+6, p.top-10, ink)
 	}
 	p.frame(img)
 	p.scale(img, face, ink)
