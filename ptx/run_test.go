@@ -319,3 +319,44 @@ func TestSgemmCounts(t *testing.T) {
 		t.Error("source lines do not sum to the total")
 	}
 }
+
+// Nothing of a CTA is left for the next that has its warps: registers that
+// were not written are zero, local memory too, shared memory is not initialised.
+func TestNothingLeft(t *testing.T) {
+	m := mustParse(t, body(`.local .align 8 .b8 depot[8];
+	mov.u32 %r10, %ctaid.x; setp.ne.u32 %p1, %r10, %r3; setp.ne.u32 %p2, %r10, 1;
+	@!%p1 setp.eq.u32 %p3, %r1, %r1;
+	@!%p1 mov.u32 %r11, 3;
+	@!%p1 mov.u64 %rd5, 4;
+	@!%p1 st.local.u32 [depot], 16;
+	@!%p1 st.shared.u32 [%r4], 64;
+	bar.warp.sync -1;
+	selp.u32 %r20, 8, 0, %p3; add.u32 %r20, %r20, %r11; cvt.u32.u64 %r12, %rd5; add.u32 %r20, %r20, %r12;
+	ld.local.u32 %r12, [depot]; add.u32 %r20, %r20, %r12;
+	atom.global.add.u32 %r13, [%rd2], %r20;`))
+	for _, cfg := range ptx.Modes() {
+		cfg.Workers = 1
+		d := device{t, ptx.NewMemory(0)}
+		p := d.alloc(128)
+		clear(d.bytes(p, 128))
+		if _, err := ptx.Run(context.Background(), m.Kernels[0], d.mem, ptx.Launch{Grid: [3]int{8, 1, 1}, Block: [3]int{32, 1, 1}, Params: args(p)}, cfg); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 32 {
+			want := uint32(0)
+			if i < 8 { // lane i did something in CTA i only
+				want = 8 + 3 + 4 + 16
+			}
+			if got := binary.LittleEndian.Uint32(d.bytes(p, 128)[4*i:]); got != want {
+				t.Errorf("%v: lane %d sums %d, want %d", cfg.Order, i, got, want)
+			}
+		}
+	}
+	shared := mustParse(t, body("mov.u32 %r10, %ctaid.x; setp.eq.u32 %p1, %r10, 0; @%p1 st.shared.u32 [%r5], 1; @!%p1 ld.shared.u32 %r11, [%r5];"))
+	d := device{t, ptx.NewMemory(0)}
+	_, err := ptx.Run(context.Background(), shared.Kernels[0], d.mem, ptx.Launch{Grid: [3]int{2, 1, 1}, Block: [3]int{32, 1, 1}, Params: args(d.alloc(128))}, ptx.Config{Workers: 1})
+	var f *ptx.Fault
+	if !errors.As(err, &f) || f.Kind != ptx.Uninitialised || f.CTA[0] != 1 {
+		t.Errorf("%v, want an uninitialised read by CTA 1", err)
+	}
+}
