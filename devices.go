@@ -35,8 +35,8 @@ func usableDevices() []string {
 }
 
 // Devices lists the devices this build knows, usable here or not, and of those
-// that are not, why. One has Auto: it is what Config.Device "auto" means. A GPU
-// is opened to be asked.
+// that are not, why. One has Auto: it is what Config.Device "auto" means. GPUs
+// are opened to be asked, which takes a moment each.
 func Devices() []DeviceInfo {
 	free, total := freeMemory()
 	list := []DeviceInfo{
@@ -45,7 +45,9 @@ func Devices() []DeviceInfo {
 		{Name: "ptx", Detail: "the GPU's kernels in an interpreter, to test them; slow", Free: free, Total: total},
 	}
 	found := gpus()
-	list = append(list, found.devices...)
+	for i, d := range found.devices {
+		list = append(list, probed(d, i))
+	}
 	if found.err != nil {
 		list = append(list, DeviceInfo{Name: "cuda", Reason: reasonOf(found.err)})
 	}
@@ -62,32 +64,54 @@ func Devices() []DeviceInfo {
 // gpuList is what asking for GPUs gave.
 type gpuList struct {
 	devices []DeviceInfo
-	err     error // why there are no more
+	err     error // why there are none
 }
 
-// gpus asks the driver once in a process.
+// gpus asks the driver once in a process, and makes no context.
 var gpus = sync.OnceValue(func() (l gpuList) {
-	for i := 0; ; i++ {
-		d, err := cuda.NewCUDA(i, cuda.Config{})
-		if err != nil {
-			if i == 0 {
-				l.err = err
-			}
-			return l
-		}
-		info := DeviceInfo{Name: d.Info().Name, Detail: d.Info().Detail}
-		for _, k := range d.Kernels() {
-			if k.Out != "" {
-				info.Detail += "; " + k.Out
-			}
-		}
-		info.Free, info.Total, _ = d.MemInfo() // 0, 0: unknown
-		if err := d.Close(); err != nil {
-			info.Reason = reasonOf(err)
-		}
-		l.devices = append(l.devices, info)
+	found, err := cuda.List()
+	if err != nil {
+		l.err = err
 	}
+	for _, g := range found {
+		l.devices = append(l.devices, DeviceInfo{Name: fmt.Sprintf("cuda:%d", g.Ordinal), Detail: g.String(), Total: g.Memory})
+	}
+	return l
 })
+
+// probed is a GPU's description with its free memory and, if it has no kernel
+// that runs, the reason. It is opened to be asked.
+func probed(info DeviceInfo, ordinal int) DeviceInfo {
+	d, err := cuda.NewCUDA(ordinal, cuda.Config{})
+	if err != nil {
+		info.Reason = reasonOf(err)
+		return info
+	}
+	info.Free, info.Total, _ = d.MemInfo() // 0, 0: unknown
+	info.Reason = unusable(d)
+	for _, k := range d.Kernels() {
+		if k.Out != "" {
+			info.Detail += "; " + k.Out
+		}
+	}
+	if err := d.Close(); err != nil && info.Reason == "" {
+		info.Reason = reasonOf(err)
+	}
+	return info
+}
+
+// unusable says why a device that opened is of no use: "" if it is.
+func unusable(d *cuda.Device) string {
+	if d.Info().Paged {
+		return ""
+	}
+	for _, k := range d.Kernels() {
+		if k.Out != "" {
+			return "no attention on it: " + k.Out
+		}
+	}
+	return "no attention on it"
+}
 
 // emulates reports whether the build has the driver binding, whose functions can
 // be emulated.
@@ -96,20 +120,22 @@ var emulates = sync.OnceValue(func() bool {
 	return err == nil && d.Close() == nil
 })
 
-// autoDevice is what "auto" means here, and why not a GPU.
-func autoDevice() (name, why string) {
+// autoDevice is what "auto" means here, and why not a GPU: the first that opens
+// and has kernels that run. They are asked once in a process.
+var autoDevice = sync.OnceValues(func() (name, why string) {
 	found := gpus()
-	for _, d := range found.devices {
-		if d.Reason == "" {
-			return d.Name, ""
-		}
-		why = d.Reason
-	}
 	if found.err != nil {
 		why = reasonOf(found.err)
 	}
+	for i, d := range found.devices {
+		d = probed(d, i)
+		if d.Reason == "" {
+			return d.Name, ""
+		}
+		why = d.Name + ": " + d.Reason
+	}
 	return "reference", why
-}
+})
 
 // reasonOf is an error without the name of the package it comes from.
 func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "cuda: ") }
@@ -187,12 +213,12 @@ func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
 	return gpu, host(), nil
 }
 
-// deviceMemory is the free memory of a device that is not open, bytes; 0: it is
-// not known.
+// deviceMemory is the memory of a device that is not open, bytes; 0: it is not
+// known. Of a GPU it is all there is, as asking what is free takes a context.
 func deviceMemory(name string) int64 {
 	for _, d := range gpus().devices {
 		if d.Name == name {
-			return d.Free
+			return d.Total
 		}
 	}
 	free, _ := freeMemory()

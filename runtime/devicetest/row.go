@@ -187,7 +187,8 @@ func (c *Case) adopt(s *shadow, dev runtime.Device, size int64) *runtime.Memory 
 		s.mem, c.err = dev.Alloc(size)
 	}
 	if c.err != nil {
-		s.mem = &runtime.Memory{Size: size} // the row is given up
+		s.mem = &runtime.Memory{Size: size} // the row is given up, but goes on being built
+		c.shadow[s.mem] = s
 		return s.mem
 	}
 	c.shadow[s.mem] = s

@@ -75,6 +75,22 @@ func (t *matmulTable) types() {
 			c.do(&runtime.MatMul{Out: c.stale(6, 5), X: c.normal(3, k, 0, 1), W: load(c, 20), Pick: c.ints(2, 0, -1, 2, 3, 0), Fan: 2})
 		})
 	}
+	// Rows on the edges that vector loads want, longer than a pass over them.
+	for _, dtype := range []runtime.DType{quant.F32, quant.F16} {
+		for _, s := range [][3]int{{1, 24, 512}, {8, 16, 1024}, {40, 72, 48}} {
+			t.add(fmt.Sprintf("aligned %dx%dx%d", s[0], s[1], s[2]), dtype, func(c *Case) {
+				c.do(&runtime.MatMul{Out: c.stale(s[0], s[1]), X: c.normal(s[0], s[2], 0, 1), W: c.weight(dtype, s[1], s[2], runtime.UseProduct)})
+			})
+		}
+		t.add("aligned, everything", dtype, func(c *Case) {
+			c.do(&runtime.MatMul{Out: c.stale(6, 16), X: c.normal(6, 256, 0, 0.2), W: c.weight(dtype, 32, 256, runtime.UseProduct),
+				Bias: c.normal(1, 32, 0, 1), Residual: c.normal(6, 16, 0, 1), Act: runtime.GeluTanh, Alpha: 0.5, Gated: true})
+		})
+		t.add("aligned experts", dtype, func(c *Case) {
+			c.do(&runtime.MatMul{Out: c.stale(10, 16), X: c.normal(5, 128, 0, 1), W: c.weight(dtype, 48, 128, runtime.UseProduct),
+				Pick: c.ints(2, 0, -1, 2, 1, 0, 0, 0, 2, 2), Fan: 2, Bias: c.normal(3, 16, 0, 1)})
+		})
+	}
 	t.add("tied head", quant.Q8_0, func(c *Case) {
 		w := c.weight(quant.Q8_0, 70, 64, runtime.UseProduct|runtime.UseTable)
 		x := c.stale(2, 64)

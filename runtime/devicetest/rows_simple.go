@@ -217,6 +217,9 @@ func combineRows() []Row {
 	add("one token, no residual", false, func(c *Case) {
 		c.do(&runtime.Combine{Out: c.stale(1, 3), X: c.normal(2, 3, 0, 1), Weights: c.uniform(1, 2, 0, 1)})
 	})
+	add("rows of 64", false, func(c *Case) {
+		c.do(&runtime.Combine{Out: c.stale(7, 64), X: c.normal(21, 64, 0, 1), Weights: c.uniform(7, 3, 0, 1), Residual: c.normal(7, 64, 0, 1)})
+	})
 	add("into the residual", false, func(c *Case) {
 		res := c.normal(67, 130, 0, 1)
 		c.do(&runtime.Combine{Out: res, X: c.normal(67*3, 130, 0, 1), Weights: c.uniform(67, 3, -1, 1), Residual: res})
