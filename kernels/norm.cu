@@ -4,28 +4,29 @@
 
 enum Kind { LayerNorm, RMSNorm, L2Norm };
 
-// total is the sums over a warp of two numbers, the same bits in every lane.
-__device__ __forceinline__ float2 warpTotal(float2 s) {
+// warpTotal is the sum over a warp, the same bits in every lane.
+__device__ __forceinline__ float warpTotal(float s) {
 #pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2) {
-        s.x += __shfl_xor_sync(~0u, s.x, distance);
-        s.y += __shfl_xor_sync(~0u, s.y, distance);
-    }
+    for (int distance = 16; distance > 0; distance /= 2) s += __shfl_xor_sync(~0u, s, distance);
     return s;
 }
 
-// total is the sums over the threads that share a part: a warp, or a CTA with a scratch of one place a warp.
-template <int Threads> __device__ __forceinline__ float2 total(float2 s, float2 *scratch) {
-    s = warpTotal(s);
-    if constexpr (Threads > 32) {
-        __syncthreads(); // the scratch may still be read
-        if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = s;
-        __syncthreads();
-        s = scratch[0];
+// total is the sums over the threads that share a part: a warp, or a CTA with a scratch of N places a warp.
+template <int Threads, int N> __device__ __forceinline__ Floats<N> total(Floats<N> s, float *scratch) {
 #pragma unroll
-        for (int w = 1; w < Threads / 32; w++) {
-            s.x += scratch[w].x;
-            s.y += scratch[w].y;
+    for (int i = 0; i < N; i++) s.v[i] = warpTotal(s.v[i]);
+    if constexpr (Threads > 32) {
+        constexpr int warps = Threads / 32;
+        __syncthreads(); // the scratch may still be read
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            if (threadIdx.x % 32 == 0) scratch[i * warps + threadIdx.x / 32] = s.v[i];
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+            s.v[i] = scratch[i * warps];
+#pragma unroll
+            for (int w = 1; w < warps; w++) s.v[i] += scratch[i * warps + w];
         }
     }
     return s;
@@ -35,13 +36,13 @@ template <int Threads> __device__ __forceinline__ float2 total(float2 s, float2 
 // corrected two-pass algorithm (Chan, Golub, LeVeque, 1983), which keeps digits where the mean is large beside the deviation.
 struct Statistics { float mean, rest, inverse; };
 
-__device__ __forceinline__ Statistics statistics(int kind, float mean, float2 sums, float n, float eps) {
+__device__ __forceinline__ Statistics statistics(int kind, float mean, Floats<2> sums, float n, float eps) {
     if (kind == L2Norm) {
-        const float size = sqrtf(sums.y);
+        const float size = sqrtf(sums.v[1]);
         return {0.0f, 0.0f, 1.0f / (size < eps ? eps : size)}; // a NaN stays
     }
-    const float rest = kind == LayerNorm ? sums.x / n : 0.0f;
-    const float variance = sums.y / n - rest * rest;
+    const float rest = kind == LayerNorm ? sums.v[0] / n : 0.0f;
+    const float variance = sums.v[1] / n - rest * rest;
     return {mean, rest, 1.0f / sqrtf((variance < 0.0f ? 0.0f : variance) + eps)}; // equal elements may leave less than nothing
 }
 
@@ -64,29 +65,29 @@ __device__ __forceinline__ Floats<V> finish(Floats<V> x, const Statistics &s, co
 
 // held normalises a part of at most 32·Threads floats, kept in registers: eight times four a thread.
 template <int Threads>
-__device__ __forceinline__ void held(float *out, const float *x, const float *weight, const float *bias, int n, int kind, float eps, float2 *scratch) {
+__device__ __forceinline__ void held(float *out, const float *x, const float *weight, const float *bias, int n, int kind, float eps, float *scratch) {
     constexpr int chunks = 8;
     const int first = 4 * (threadIdx.x % Threads);
     Floats<4> v[chunks];
-    float2 sums = {0.0f, 0.0f};
+    Floats<1> sum = {};
 #pragma unroll
     for (int c = 0; c < chunks; c++) {
         const int col = first + 4 * Threads * c;
         if (col < n) {
             v[c] = load<4>(x + col);
-            sums.x += (v[c].v[0] + v[c].v[1]) + (v[c].v[2] + v[c].v[3]);
+            sum.v[0] += (v[c].v[0] + v[c].v[1]) + (v[c].v[2] + v[c].v[3]);
         }
     }
-    const float mean = kind == LayerNorm ? total<Threads>(sums, scratch).x / n : 0.0f;
-    sums = {0.0f, 0.0f};
+    const float mean = kind == LayerNorm ? total<Threads>(sum, scratch).v[0] / n : 0.0f;
+    Floats<2> sums = {};
 #pragma unroll
     for (int c = 0; c < chunks; c++) {
         if (first + 4 * Threads * c < n) {
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 const float d = v[c].v[j] - mean;
-                sums.x += d;
-                sums.y = fmaf(d, d, sums.y);
+                sums.v[0] += d;
+                sums.v[1] = fmaf(d, d, sums.v[1]);
             }
         }
     }
@@ -108,28 +109,28 @@ extern "C" __global__ void __launch_bounds__(256) norm_warp(float *out, const fl
 
 extern "C" __global__ void __launch_bounds__(256) norm_cta(float *out, const float *x, const float *weight, const float *bias, long long parts,
     long long groups, long long n, long long outStride, long long xStride, long long kind, double eps) {
-    __shared__ float2 scratch[8];
+    __shared__ float scratch[16];
     const unsigned row = blockIdx.x / (unsigned)groups, at = (blockIdx.x - row * (unsigned)groups) * (unsigned)n;
     held<256>(out + row * outStride + at, x + row * xStride + at, weight, bias, n, kind, eps, scratch);
 }
 
 extern "C" __global__ void __launch_bounds__(256) norm_any(float *out, const float *x, const float *weight, const float *bias, long long parts,
     long long groups, long long n, long long outStride, long long xStride, long long kind, double eps) {
-    __shared__ float2 scratch[8];
+    __shared__ float scratch[16];
     const unsigned row = blockIdx.x / (unsigned)groups, at = (blockIdx.x - row * (unsigned)groups) * (unsigned)n;
     x += row * xStride + at;
     out += row * outStride + at;
     float mean = 0.0f;
     if (kind == LayerNorm) {
-        float2 sums = {0.0f, 0.0f};
-        for (int col = threadIdx.x; col < n; col += 256) sums.x += x[col];
-        mean = total<256>(sums, scratch).x / n;
+        Floats<1> sum = {};
+        for (int col = threadIdx.x; col < n; col += 256) sum.v[0] += x[col];
+        mean = total<256>(sum, scratch).v[0] / n;
     }
-    float2 sums = {0.0f, 0.0f};
+    Floats<2> sums = {};
     for (int col = threadIdx.x; col < n; col += 256) {
         const float d = x[col] - mean;
-        sums.x += d;
-        sums.y = fmaf(d, d, sums.y);
+        sums.v[0] += d;
+        sums.v[1] = fmaf(d, d, sums.v[1]);
     }
     const Statistics s = statistics(kind, mean, total<256>(sums, scratch), n, eps);
     for (int col = threadIdx.x; col < n; col += 256) store<1>(out + col, finish<1>(load<1>(x + col), s, weight, bias, col));

@@ -129,6 +129,9 @@ func alignedRows() []alignedRow {
 		{"three of each token", []string{"combine_f32x4", "combine_f32"}, func(o *operands) runtime.Op {
 			return &runtime.Combine{Out: o.f32(11, 52), X: o.f32(33, 52), Weights: o.f32(11, 3), Residual: o.f32(11, 52)}
 		}},
+		{"ten of each token", []string{"combine_f32x4", "combine_f32"}, func(o *operands) runtime.Op {
+			return &runtime.Combine{Out: o.f32(3, 12), X: o.f32(30, 12), Weights: o.f32(3, 10), Residual: o.f32(3, 12)}
+		}},
 		{"no residual", []string{"combine_f32x4", "combine_f32"}, func(o *operands) runtime.Op {
 			return &runtime.Combine{Out: o.f32(4, 8), X: o.f32(20, 8), Weights: o.f32(4, 5)}
 		}},

@@ -215,6 +215,7 @@ __device__ __forceinline__ void sort(Scratch &s) {
     for (unsigned run = 2; run <= size; run *= 2) {
         for (unsigned distance = run / 2; distance > 0; distance /= 2) {
             __syncthreads();
+#pragma unroll 1
             for (unsigned i = threadIdx.x; i < size / 2; i += threads) {
                 const unsigned a = 2 * i - (i & (distance - 1)), b = a + distance;
                 const Rank p = s.found[a], q = s.found[b];
