@@ -258,19 +258,12 @@ func TestKernels(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if taken == 0 && !slices.Contains(shapesOnly, k.Entry) {
+			if taken == 0 {
 				t.Error("takes no row of devicetest")
-			}
-			if taken > 0 && slices.Contains(shapesOnly, k.Entry) {
-				t.Error("takes rows of devicetest: it is in shapesOnly no longer")
 			}
 		})
 	}
 }
-
-// shapesOnly are kernels whose widths no row of devicetest has. TestCounts
-// compares them, like all, with the CPU at their own sizes.
-var shapesOnly = []string{"combine_f32x4"}
 
 // alone is the kernel with those of other operations, which a row may need to
 // prepare its own.
