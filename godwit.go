@@ -121,7 +121,8 @@ type Memory struct {
 	Mapped  int64 `json:"mapped"`  // of files, shared with the page cache
 	KV      int64 `json:"kv"`      // the KV cache
 	Scratch int64 `json:"scratch"` // an estimate of the largest step
-	Limit   int64 `json:"limit"`
+	Total   int64 `json:"total"`   // all of these, and the tokenizer: what the process takes at most
+	Limit   int64 `json:"limit"`   // for all but what is mapped
 }
 
 // DeviceInfo is one device this build knows, usable here or not.

@@ -54,6 +54,7 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.DType, Labels: slices.Clone(in.Labels),
 		Sampling: cp.sampling, Memory: plan.memory,
 	}
+	info.Memory.Total = plan.need() + plan.memory.Mapped + tokenBytes*int64(in.Vocab)
 	for _, name := range cp.weights.Names() {
 		t, _ := cp.weights.Info(name)
 		rows, cols := t.RowsCols()
@@ -104,6 +105,9 @@ func cloneInfo(in Info) Info {
 	in.Sampling.LogitBias = maps.Clone(in.Sampling.LogitBias)
 	return in
 }
+
+// tokenBytes is roughly what a tokenizer and a file's metadata keep of a token.
+const tokenBytes = 192
 
 // blockSize is the tokens of a block of the KV cache.
 const blockSize = 16

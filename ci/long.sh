@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|all] runs what takes too long for every change, and is run before a piece of work is called done:
+# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|all] runs what takes too long for every change, and is run before a piece of work is called done:
 #
 #   mutants      every mutant of ci/mutants; none may survive
 #   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
 #   fuzz         each fuzz target for FUZZTIME (default 2m)
 #   page         the page of attend --html in headless Chromium
 #   ptx          every checkpoint of the fixtures on the emulated GPU, judged strictly, nothing on the CPU
+#   memory       inspect's estimate of memory against the peak of a generate that fills the context, SmolLM2 at 512 and 4,096
 #   examples     the programs of examples/ on the real models, against what docs/uses.md quotes
 set -euo pipefail
 
@@ -54,6 +55,15 @@ ptx() {
 	python3 "$FIXTURES/check.py" "$tmp/RESULT.json" --root "$FIXTURES" --strict --complete $models
 }
 
+memory() {
+	"$root/ci/real-models.sh" "$CI_CACHE/models" >/dev/null
+	local bin
+	bin=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
+	trap 'rm -rf "$bin"' EXIT
+	go build -o "$bin/godwit" ./cmd/godwit
+	python3 "$root/ci/memory.py" "$bin/godwit" "$CI_CACHE/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+}
+
 if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
 	"$2"
 	exit
@@ -61,9 +71,9 @@ fi
 
 what=${1:-all}
 case $what in
-all) parts="mutants tokenizers fuzz page examples ptx" ;;
-mutants | tokenizers | fuzz | page | examples | ptx) parts=$what ;;
-*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|all]" >&2; exit 2 ;;
+all) parts="mutants tokenizers fuzz page examples ptx memory" ;;
+mutants | tokenizers | fuzz | page | examples | ptx | memory) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|all]" >&2; exit 2 ;;
 esac
 
 failed=""

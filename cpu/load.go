@@ -54,13 +54,13 @@ func aligned(t runtime.Tensor) bool {
 }
 
 // expand copies host to memory of its own, decoding it if it is not of the
-// wanted type.
+// wanted type. The host's copy is not kept: what is stacked of several tensors
+// would stay twice.
 func (d *Reference) expand(host runtime.Tensor, to runtime.DType) (runtime.Tensor, error) {
 	mem, err := d.Alloc(int64(host.Rows) * int64(host.Cols) * 4)
 	if err != nil {
 		return runtime.Tensor{}, err
 	}
-	mem.Host = &host
 	out := runtime.Tensor{Mem: mem, DType: to, Rows: host.Rows, Cols: host.Cols, Stride: host.Cols}
 	j := expansion{src: host, bytes: host.Bytes(), dst: out, to: to}
 	j.perTask = max(1, 1<<16/max(host.Cols, 1))

@@ -89,7 +89,7 @@ func open(ctx context.Context, s *streams, m *modelFlag, n *noteFlags, cfg godwi
 	if n.Verbose {
 		info := model.Info()
 		fmt.Fprintf(s.notes, "%s: %s, %s parameters, %s on %s, context %d\n", info.Name, info.Architecture, count(info.Parameters), info.DType, info.Device, info.Context)
-		fmt.Fprintf(s.notes, "opened in %s: %s; %s of files mapped\n", seconds(time.Since(start)), memory(info.Memory), size(info.Memory.Mapped))
+		fmt.Fprintf(s.notes, "opened in %s: %s\n", seconds(time.Since(start)), memory(info.Memory))
 	}
 	return model, nil
 }

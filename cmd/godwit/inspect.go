@@ -90,22 +90,24 @@ func printInfo(w io.Writer, info *godwit.Info) {
 	if info.KVBytes > 0 {
 		line("KV cache", "%s a token", size(info.KVBytes))
 	}
-	line("memory", "%s", memory(info.Memory))
+	limit := ""
+	if info.Memory.Limit > 0 {
+		limit = " of " + size(info.Memory.Limit)
+	}
+	line("memory", "%s%s", size(info.Memory.Total), limit)
+	line("", "%s", memory(info.Memory))
 	for _, u := range info.Unusual {
 		line("unusual", "%s", u)
 	}
 }
 
-// memory is what a model takes, and what it may.
+// memory is what a model takes, in parts.
 func memory(m godwit.Memory) string {
 	text := size(m.Weights) + " weights, "
 	if m.KV > 0 {
 		text += size(m.KV) + " KV cache, "
 	}
-	text += size(m.Scratch) + " scratch"
-	if m.Limit > 0 {
-		text += ", of " + size(m.Limit)
-	}
+	text += size(m.Scratch) + " scratch, " + size(m.Mapped) + " files"
 	return text
 }
 

@@ -39,7 +39,7 @@ func (d *Refusing) Info() runtime.Info {
 
 func (d *Refusing) hide(m *runtime.Memory) *runtime.Memory {
 	d.next++
-	ours := &runtime.Memory{Owner: d, Addr: d.next << 32, Size: m.Size, Host: m.Host}
+	ours := &runtime.Memory{Owner: d, Addr: d.next << 32, Size: m.Size}
 	d.hidden[ours] = m
 	return ours
 }
@@ -81,6 +81,7 @@ func (d *Refusing) Load(host runtime.Tensor, use runtime.Use) (runtime.Tensor, e
 		return t, err
 	}
 	t.Mem = d.hide(t.Mem)
+	t.Mem.Host = &host
 	return t, nil
 }
 
