@@ -105,7 +105,7 @@ func printInfo(w io.Writer, info *godwit.Info) {
 func memory(m godwit.Memory) string {
 	text := size(m.Weights) + " weights, "
 	if m.KV > 0 {
-		text += size(m.KV) + " KV cache, "
+		text += size(m.KV) + " KV, "
 	}
 	text += size(m.Scratch) + " scratch, " + size(m.Mapped) + " files"
 	return text
