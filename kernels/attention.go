@@ -31,22 +31,25 @@ var attentionParams = []Param{
 // Tiles of rows pass over tiles of 64 keys at multiples of 64 of the sequence,
 // with running maximum and sum (Dao et al., 2022; Milakov and Gimelshein, 2018);
 // tiles that no row sees are skipped. A thread has 8 × 4 scores and 8 rows × 4
-// columns of Out. FLOPs 2·(D+Dv) for each query, head and key it sees. Bytes: Q,
-// Out and the keys once; asked for: Q and Out once, and with every tile of 64 rows
-// the keys that it sees, element by element, and Q once for every 64 of these. 64
-// rows × 64 keys are 16,384·64 FLOPs for 48 kB of F32: 21 a byte, where the
-// second-level cache of A100, H100 and H200 wants less than 7. So FP32 binds: 4,096
-// causal queries of 32 heads of 64 take 3.5 / 1.03 / 1.03 ms at 19.5 / 66.9 /
-// 66.9 TFLOP/s; 24 128-bit reads of shared memory go with 256 FMAs, and a twelfth of
-// all instructions are exponentials: about 70 % of it.
+// columns of Out: 256 FMAs go with 24 reads of 16 bytes from shared memory, free of
+// conflicts. FLOPs 2·(D+Dv) for each query, head and key it sees. Bytes: Q, Out
+// and the keys once; asked for: Out once, and with every tile of 64 rows the keys
+// that it sees, and Q once for every 64 of these. 64 rows × 64 keys are 2^20
+// FLOPs for 48 kB of F32: 21 a byte, where the second-level cache of A100, H100 and
+// H200 wants less than 7. So FP32 is the roof: 4,096 causal queries of 32 heads of
+// 64, 69 GFLOP, take 3.5 / 1.03 / 1.03 ms at 19.5 / 66.9 / 66.9 TFLOP/s. FMAs
+// are 58 % of the instructions, exponentials 8 %: H100 and H200, which start an
+// FMA in every slot, reach at best 58 % of it; A100, which starts one in every
+// second, about 90 %.
 //
 // Few rows are decoding: each of the 4 warps takes every fourth tile of 32 keys
-// and streams K and V from memory once for all heads of the group, 4 kB under
-// way a warp; the warps' parts are joined in their order. FLOPs as above, bytes
+// and streams K and V from memory once for all heads of the group, with 2 to 4 kB
+// under way; the warps' parts are joined in their order. FLOPs as above, bytes
 // (D+Dv) elements a key and KV head: with 4 heads a group and F16 4 FLOPs a byte, so
-// bandwidth binds: 16 sequences of 4,096 keys, 8 KV heads of 64 are 134 MB, 86 /
-// 40 / 28 µs on A100 (40 GB), H100, H200: about 80 % of it where sequences × KV
-// heads fill the SMs; a single sequence leaves most of them idle.
+// bandwidth is the roof: 16 sequences of 4,096 keys, 8 KV heads of 64 are 134 MB,
+// 86 / 40 / 28 µs on A100 (40 GB), H100, H200, where sequences × KV heads fill the
+// SMs; on H200 the instructions of heads this short take 33. A single sequence
+// leaves most SMs idle.
 //
 // A query's result does not depend on MaxQ, MaxK or the other sequences, and on
 // the other queries of its own only by whether there are more than 8 rows.
@@ -58,12 +61,12 @@ var attention64 = attentionTiles{entry: "attention_64", most: 64, ctas: 3}.kerne
 )
 
 // attention128 is attention64 for heads of at most 128 features: a thread has 8
-// columns of Out, P and V come 16 keys at a time. Bytes, asked for, FLOPs and the
-// ratio of both are those of the formulas there. FP32 binds in tiles: 4,096
-// causal queries of 32 heads of 128 take 7.1 / 2.1 / 2.1 ms on A100, H100, H200;
-// 168 registers, three CTAs an SM: about 75 % of it. Bandwidth binds for few
-// rows: 16 sequences of 4,096 keys, 8 KV heads of 128 F16, 268 MB, 173 / 80 / 56
-// µs, about 80 %.
+// columns of Out, P and V come 16 keys at a time. Bytes, asked for and FLOPs are by
+// the formulas there. FP32 is the roof of tiles: 4,096 causal queries of 32 heads
+// of 128, 137 GFLOP, take 7.1 / 2.1 / 2.1 ms on A100, H100, H200; 63 % of the
+// instructions are FMAs, which bounds H100 and H200. 168 registers, three CTAs an
+// SM. Bandwidth is the roof of few rows: 16 sequences of 4,096 keys, 8 KV heads of
+// 128 F16, 268 MB, 173 / 80 / 56 µs; instructions take less on all three.
 var attention128 = attentionTiles{entry: "attention_128", least: 65, most: 128, ctas: 3}.kernel(
 	whole("128 causal queries, 4·128 on 2·128 F32", 128, 4, 2, 128),
 	paged("4 sequences of 512, 8·128 on 2·128 F16", 4, 1, 512, 8, 2, 128),
@@ -75,10 +78,11 @@ var attention128 = attentionTiles{entry: "attention_128", least: 65, most: 128, 
 // for heads of any size: then it passes over the keys twice, as a probability is
 // known when all scores have been seen, so Q and K are asked for twice, and 4
 // bytes for each query, head and key written. 16 columns of Out take 128
-// registers a thread, two CTAs fit an SM. FP32 binds in tiles: 4,096 causal queries
-// of 16 heads of 256 take 7.1 / 2.1 / 2.1 ms on A100, H100, H200, about 65 % of it
-// with so few warps; bandwidth for few rows: 16 sequences of 4,096 keys, 8 KV
-// heads of 256 F16, 537 MB, 345 / 160 / 112 µs, about 75 %.
+// registers a thread, two CTAs fit an SM. FP32 is the roof of tiles: 4,096 causal
+// queries of 16 heads of 256, 137 GFLOP, take 7.1 / 2.1 / 2.1 ms on A100, H100,
+// H200, 69 % of instructions are FMAs; eight warps an SM hide less of the memory's
+// latency. Bandwidth is the roof of few rows: 16 sequences of 4,096 keys, 8 KV
+// heads of 256 F16, 537 MB, 345 / 160 / 112 µs.
 var attention256 = attentionTiles{entry: "attention_256", least: 129, most: 256, ctas: 2, probs: true}.kernel(
 	whole("128 causal queries, 2·256 on 1·256 F32", 128, 2, 1, 256),
 	paged("2 sequences of 256, 4·256 on 1·256 F16", 2, 1, 256, 4, 1, 256),
