@@ -29,7 +29,7 @@ func openDevice(name string, k *kernels.Kernel) (dev runtime.Device, one bool, e
 	case base == "cuda":
 		n, bad := strconv.Atoi(cmp.Or(part, "0"))
 		if bad != nil {
-			return nil, false, fmt.Errorf("device %q: want a number after cuda:", name)
+			return nil, false, fmt.Errorf("device %q: want a number after the colon", name)
 		}
 		gpu, err = cuda.NewCUDA(n, cfg)
 	default:

@@ -89,12 +89,16 @@ target() {
 # committed NAME is where its PTX lies.
 committed() { echo "$(dirname "$1")/ptx/$(basename "$1").ptx" | sed 's|^\./||'; }
 
+# The compiler's output depends on where its memory lies, in rare cases: give it the same addresses each time, where that is allowed.
+still=(env)
+! setarch "$(uname -m)" -R true 2>/dev/null || still=(setarch "$(uname -m)" -R)
+
 # compile NAME FILE writes the PTX, with its source lines under the source's bare name and the lowest version that will do:
 # a driver refuses a version it does not know, whatever the instructions.
 compile() {
 	local name=$1 out=$2 arch version
 	arch=$(target "$name")
-	"$cuda/bin/nvcc" -ptx -lineinfo -O3 -std=c++17 -Werror all-warnings -arch="compute_$arch" -I. "$name.cu" -o "$out.raw" || die "$name.cu does not compile"
+	"${still[@]}" "$cuda/bin/nvcc" -ptx -lineinfo -O3 -std=c++17 -Werror all-warnings -arch="compute_$arch" -I. "$name.cu" -o "$out.raw" || die "$name.cu does not compile"
 	sed -E -i 's|^([[:space:]]*\.file[[:space:]]+[0-9]+[[:space:]]+")[^"]*/|\1|' "$out.raw"
 	for version in $versions; do
 		sed -E "s/^\.version .*/.version $version/" "$out.raw" >"$out"

@@ -48,7 +48,7 @@ func openDevice(name, dtype string) (*device, error) {
 	case base == "cuda":
 		ordinal, bad := strconv.Atoi(cmp.Or(part, "0"))
 		if bad != nil {
-			return nil, fmt.Errorf("-device %q: want a number after cuda:", name)
+			return nil, fmt.Errorf("-device %q: want a number after the colon", name)
 		}
 		d.gpu, err = cuda.NewCUDA(ordinal, cuda.Config{})
 	default:
