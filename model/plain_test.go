@@ -141,7 +141,8 @@ var random = map[string]func(s *sizes) map[string]any{
 			"final_logit_softcapping": 2.0})
 	},
 	"gemma3_text": func(s *sizes) map[string]any {
-		return llamaConfig(s, map[string]any{"sliding_window": 1 + s.r.IntN(6), "query_pre_attn_scalar": 5 + s.r.IntN(30), "sliding_window_pattern": 2 + s.r.IntN(2),
+		// Queries and keys are normed: scores reach head_dim over the root of this. Much larger ones saturate the softmax and hide mistakes.
+		return llamaConfig(s, map[string]any{"sliding_window": 1 + s.r.IntN(6), "query_pre_attn_scalar": 24 + s.r.IntN(30), "sliding_window_pattern": 2 + s.r.IntN(2),
 			"rope_local_base_freq": 90.0, "rope_theta": 700.0})
 	},
 	"phi3": func(s *sizes) map[string]any {
