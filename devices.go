@@ -6,6 +6,7 @@ package godwit
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -207,10 +208,23 @@ func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
 	default:
 		return host(), nil, nil
 	}
+	if err == nil {
+		err = prepare(gpu)
+	}
 	if err != nil {
 		return nil, nil, &DeviceError{Device: cfg.Device, Op: "open", Err: err}
 	}
 	return gpu, host(), nil
+}
+
+// prepare loads the kernels of caches before anything is kept in one: a device
+// without them leaves all three operations to the fallback. It closes a device
+// that fails.
+func prepare(gpu *cuda.Device) error {
+	if err := gpu.Prepare("StoreKV", "CopyBlocks", "Attention"); err != nil {
+		return errors.Join(err, gpu.Close())
+	}
+	return nil
 }
 
 // deviceMemory is the memory of a device that is not open, bytes; 0: it is not

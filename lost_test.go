@@ -36,6 +36,9 @@ func onFaulty(t *testing.T, device string, faults *cuda.Faults) (*Model, error) 
 	}
 	return openOn(t.Context(), cp, cfg, func(Config) (runtime.Device, runtime.Device, error) {
 		d, err := emulations(t)[device](cuda.Config{Faults: faults, Blocking: true})
+		if err == nil {
+			err = prepare(d)
+		}
 		if err != nil {
 			return nil, nil, &DeviceError{Device: device, Op: "open", Err: err}
 		}
@@ -109,6 +112,43 @@ func TestFaultsOfRunning(t *testing.T) {
 		}
 		if err := m.Close(); err != nil {
 			t.Errorf("%s: %v", device, err)
+		}
+	}
+}
+
+// TestImagesThatDoNotLoad: a kernel without its image is out, its operation runs
+// on the CPU, and both are told.
+func TestImagesThatDoNotLoad(t *testing.T) {
+	request := Request{Tokens: []int32{7, 12, 400, 33}, MaxTokens: 4, IgnoreEOS: true}
+	for device := range emulations(t) {
+		var want []int32
+		for after := -1; after < 8; after++ {
+			faults := &cuda.Faults{}
+			if after >= 0 {
+				faults.Inject(cuda.Fault{Kind: []cuda.FaultKind{cuda.FaultImage, cuda.FaultFunction}[after%2], After: after})
+			}
+			m, err := onFaulty(t, device, faults)
+			if err != nil {
+				t.Fatalf("%s: image %d: %v", device, after, err)
+			}
+			got, err := m.Complete(t.Context(), request)
+			if want == nil && err == nil {
+				want = got.IDs
+			}
+			if err != nil || !slices.Equal(got.IDs, want) {
+				t.Errorf("%s: image %d: %v, want ids %v", device, after, err, want)
+			}
+			told := ""
+			for what := range m.Stats().Fallbacks {
+				told += what + "; "
+			}
+			// Some operations have several kernels: the next one takes what the first cannot.
+			if after == 0 && !strings.Contains(told, "the cache lies on the fallback") || after < 0 && told != "" {
+				t.Errorf("%s: image %d: told %q", device, after, told)
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

@@ -168,11 +168,11 @@ func (d *Device) open() (err error) {
 	return nil
 }
 
-// Info implements runtime.Device. The device is paged as long as there is a
-// kernel for each of the three operations on caches.
+// Info implements runtime.Device. The device is paged as long as it has all
+// kernels of the three operations on caches.
 func (d *Device) Info() runtime.Info {
 	info := d.info
-	info.Paged = d.has("StoreKV") && d.has("CopyBlocks") && d.has("Attention")
+	info.Paged = d.whole("StoreKV") && d.whole("CopyBlocks") && d.whole("Attention")
 	return info
 }
 

@@ -65,14 +65,19 @@ func (d *Device) list(all []*kernels.Kernel) {
 	}
 }
 
-// has reports whether some kernel of the operation may run.
-func (d *Device) has(op string) bool {
+// whole reports whether an operation has kernels, none of which is out: one that
+// is missing leaves sizes that no other takes.
+func (d *Device) whole(op string) bool {
+	n := 0
 	for _, e := range d.kernels[op] {
-		if e.out == nil {
-			return true
+		switch {
+		case e.out == nil:
+			n++
+		case e.kernel.Unproven == "":
+			return false
 		}
 	}
-	return false
+	return n > 0
 }
 
 // Kernels is what the device has of each kernel, in the order in which they are
@@ -156,6 +161,26 @@ func (d *Device) owned(op runtime.Op) error {
 	for _, o := range d.operands {
 		if m := o.Tensor.Mem; m.Owner != runtime.Device(d) || m.Addr == 0 {
 			return &runtime.OpError{Op: op.Name(), Operand: o.Name, Reason: "its memory is freed or another device's"}
+		}
+	}
+	return nil
+}
+
+// Prepare loads the kernels of operations, which otherwise happens when each is
+// first needed: a kernel that does not load is out, and Info says what that
+// leaves. An error is the device's own, as having no memory.
+func (d *Device) Prepare(ops ...string) error {
+	if err := d.usable(); err != nil {
+		return err
+	}
+	for _, op := range ops {
+		for _, e := range d.kernels[op] {
+			if e.out != nil {
+				continue
+			}
+			if err := d.prepare(e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
