@@ -31,7 +31,6 @@ tokenizers() {
 fuzz() { "$root/ci/fuzz.sh" "${FUZZTIME:-2m}"; }
 
 page() {
-	local bin
 	bin=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
 	trap 'rm -rf "$bin"' EXIT
 	go build -o "$bin/godwit" ./cmd/godwit
@@ -45,7 +44,7 @@ examples() {
 
 ptx() {
 	[ -f "$FIXTURES/check.py" ] || { echo "long.sh: there are no fixtures at $FIXTURES" >&2; exit 1; }
-	local tmp models
+	local models
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
 	models=$(cd "$FIXTURES" && for m in */golden.json; do dirname "$m"; done)
@@ -57,7 +56,6 @@ ptx() {
 
 memory() {
 	"$root/ci/real-models.sh" "$CI_CACHE/models" >/dev/null
-	local bin
 	bin=$(mktemp -d "${TMPDIR:-/tmp}/godwit-long.XXXXXX")
 	trap 'rm -rf "$bin"' EXIT
 	go build -o "$bin/godwit" ./cmd/godwit
