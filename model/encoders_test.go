@@ -6,8 +6,6 @@ package model_test
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -64,22 +62,7 @@ func robertaConfig(s *sizes, class string) map[string]any {
 }
 
 // TestPlainEncoders is TestPlain for them.
-func TestPlainEncoders(t *testing.T) {
-	for modelType, config := range randomEncoders {
-		for i := range 4 {
-			t.Run(fmt.Sprintf("%s/%d", modelType, i), func(t *testing.T) {
-				t.Parallel()
-				r := rand.New(rand.NewPCG(uint64(i), uint64(len(modelType))<<8+uint64(modelType[0])))
-				c := config(draw(r, i))
-				c["model_type"] = modelType
-				dir := sow(t, c, r)
-				text, _ := json.Marshal(c)
-				t.Logf("%s", text)
-				plain(t, dir, r)
-			})
-		}
-	}
-}
+func TestPlainEncoders(t *testing.T) { plainFamilies(t, randomEncoders, 4) }
 
 // TestEncoderConfigErrors breaks one field at a time.
 func TestEncoderConfigErrors(t *testing.T) {

@@ -261,9 +261,12 @@ func noise(r *rand.Rand, name string, shape []int) stored {
 }
 
 // TestPlain draws configurations of every family.
-func TestPlain(t *testing.T) {
-	for modelType, config := range random {
-		for i := range 6 {
+func TestPlain(t *testing.T) { plainFamilies(t, random, 6) }
+
+// plainFamilies draws n configurations of each family.
+func plainFamilies(t *testing.T, families map[string]func(*sizes) map[string]any, n int) {
+	for modelType, config := range families {
+		for i := range n {
 			t.Run(fmt.Sprintf("%s/%d", modelType, i), func(t *testing.T) {
 				t.Parallel()
 				r := rand.New(rand.NewPCG(uint64(i), uint64(len(modelType))<<8+uint64(modelType[0])))
