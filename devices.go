@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/cpu/simd"
 	"github.com/godwit-ml/godwit/cuda"
 	"github.com/godwit-ml/godwit/ptx"
 	"github.com/godwit-ml/godwit/runtime"
@@ -141,7 +142,11 @@ var autoDevice = sync.OnceValues(func() (name, why string) {
 // reasonOf is an error without the name of the package it comes from.
 func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "cuda: ") }
 
-const noPath = "this build has no faster paths of the CPU"
+// isPath reports whether s names a path of the CPU device, here or elsewhere.
+func isPath(s string) bool {
+	_, ok := simd.ParsePath(s)
+	return ok
+}
 
 // resolveDevice gives the device that a Config.Device means; "" is
 // $GODWIT_DEVICE, else auto. A device that exists elsewhere is an
@@ -165,8 +170,11 @@ func resolveDevice(name string) (canonical string, err error) {
 		return "reference", nil
 	case name == "ptx":
 		return name, nil
-	case base == "cpu" && (part == "vnni" || part == "avx512" || part == "avx2" || part == "portable"):
-		reason = noPath
+	case base == "cpu" && isPath(part):
+		if path, _ := simd.ParsePath(part); path.Available() {
+			return name, nil
+		}
+		reason = "the paths of this processor in this build are " + simd.Names()
 	case name == "cuda:emu":
 		if emulates() {
 			return name, nil
@@ -198,6 +206,12 @@ func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
 	var gpu *cuda.Device
 	base, part, _ := strings.Cut(cfg.Device, ":")
 	switch {
+	case base == "cpu" && part != "":
+		fast, err := cpu.New(cpu.Options{Threads: cfg.Threads, Path: part, Exact: true})
+		if err != nil {
+			return nil, nil, &DeviceError{Device: cfg.Device, Op: "open", Err: err}
+		}
+		return fast, nil, nil
 	case base == "ptx":
 		gpu, err = cuda.NewPTX(cuda.Config{Mode: ptx.Config{Workers: cfg.Threads}})
 	case part == "emu":

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/godwit-ml/godwit/cpu/simd"
 )
 
 func TestDevices(t *testing.T) {
@@ -33,6 +35,14 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// pathOr is the device of a path of the CPU where there is one.
+func pathOr(name string) string {
+	if p, ok := simd.ParsePath(name); ok && p.Available() {
+		return "cpu:" + name
+	}
+	return "unsupported"
+}
+
 func TestResolveDevice(t *testing.T) {
 	for _, row := range []struct{ name, env, want string }{
 		{"", "", "reference"},
@@ -46,10 +56,11 @@ func TestResolveDevice(t *testing.T) {
 		{"cuda:15", "", "unsupported"},
 		{"ptx", "", "ptx"},
 		{"", "ptx", "ptx"},
-		{"cpu:avx2", "", "unsupported"},
-		{"cpu:avx512", "", "unsupported"},
-		{"cpu:vnni", "", "unsupported"},
-		{"cpu:portable", "", "unsupported"},
+		{"cpu:avx2", "", pathOr("avx2")},
+		{"cpu:avx512", "", pathOr("avx512")},
+		{"cpu:vnni", "", pathOr("vnni")},
+		{"cpu:amx", "", pathOr("amx")},
+		{"", "cpu:portable", "cpu:portable"},
 		{"", "cuda:1", "unsupported"},
 		{"cuda:", "", "unknown"},
 		{"cuda:-1", "", "unknown"},
@@ -69,7 +80,7 @@ func TestResolveDevice(t *testing.T) {
 		switch {
 		case errors.As(err, &unsupported):
 			got = "unsupported"
-			if len(unsupported.Have) == 0 || !strings.Contains(unsupported.What, "this build has no") && !strings.Contains(unsupported.What, "cuInit: CUDA_ERROR_") {
+			if len(unsupported.Have) == 0 || !strings.Contains(unsupported.What, "this build has no") && !strings.Contains(unsupported.What, "paths of this processor") && !strings.Contains(unsupported.What, "cuInit: CUDA_ERROR_") {
 				t.Errorf("%q: %v does not say why, and what there is", row.name, err)
 			}
 		case errors.As(err, &param):

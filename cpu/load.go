@@ -25,7 +25,7 @@ func (d *Reference) Load(host runtime.Tensor, use runtime.Use) (runtime.Tensor, 
 	switch {
 	case plain && aligned(host), use == runtime.UseTable && host.DType.Decodes() && !plain:
 		out := host
-		out.Mem = &runtime.Memory{Owner: d, Bytes: host.Mem.Bytes, Size: host.Mem.Size, Host: &host}
+		out.Mem = &runtime.Memory{Owner: d.owner, Bytes: host.Mem.Bytes, Size: host.Mem.Size, Host: &host}
 		return out, nil
 	case plain:
 		return d.expand(host, host.DType)

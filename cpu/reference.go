@@ -27,6 +27,7 @@ var errClosed = errors.New("cpu: the device is closed")
 // when Run returns.
 type Reference struct {
 	pool   pool
+	owner  runtime.Device // of the memory: the device itself, or the one that is built on it
 	closed bool
 
 	// One job an operation, reused, so that running one allocates nothing.
@@ -52,6 +53,7 @@ func NewReference(cfg Config) *Reference {
 		threads = goruntime.GOMAXPROCS(0)
 	}
 	d := &Reference{}
+	d.owner = d
 	d.pool.start(min(threads, maxThreads))
 	return d
 }
@@ -74,7 +76,7 @@ func (d *Reference) Alloc(size int64) (*runtime.Memory, error) {
 	case size < 0 || size > math.MaxInt-64:
 		return nil, fmt.Errorf("cpu: cannot allocate %d bytes", size)
 	}
-	return &runtime.Memory{Owner: d, Bytes: runtime.AlignedBytes(size), Size: size}, nil
+	return &runtime.Memory{Owner: d.owner, Bytes: runtime.AlignedBytes(size), Size: size}, nil
 }
 
 // Free implements runtime.Device. Memory of a loaded weight that stayed in the

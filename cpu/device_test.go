@@ -1,0 +1,28 @@
+package cpu
+
+import (
+	"testing"
+
+	"github.com/godwit-ml/godwit/cpu/simd"
+	"github.com/godwit-ml/godwit/runtime/devicetest"
+)
+
+// eachPath runs f on a device of every path there is here.
+func eachPath(t *testing.T, opt Options, f func(t *testing.T, d *Device)) {
+	t.Helper()
+	for p := simd.Portable; p <= simd.Best(); p++ {
+		t.Run(p.String(), func(t *testing.T) {
+			opt.Path = p.String()
+			d, err := New(opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			f(t, d)
+		})
+	}
+}
+
+func TestDeviceConformance(t *testing.T) {
+	eachPath(t, Options{Exact: true}, func(t *testing.T, d *Device) { devicetest.Run(t, d) })
+}
