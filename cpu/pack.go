@@ -96,9 +96,6 @@ func (d *Device) formatFor(host runtime.Tensor) (*format, error) {
 	return &panelsF32, nil
 }
 
-// multiplierFor chooses the arithmetic of products with a format.
-func (d *Device) multiplierFor(runtime.DType) multiplier { return multiplyF32{d.k} }
-
 // pack allocates and fills the panels of w.
 func (d *Device) pack(w *weight, host runtime.Tensor) error {
 	size, n := w.format.size(w.cols), (w.rows+simd.Panel-1)/simd.Panel
