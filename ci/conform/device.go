@@ -25,20 +25,30 @@ type device struct {
 	gpu           *cuda.Device // dev, if it has a driver
 }
 
+// arithmetics are what -dtype takes, as the CPU device does it.
+var arithmetics = map[string]cpu.Options{
+	"f32": {Exact: true}, "fast": {}, "bf16": {Weights: runtime.BF16}, "f16": {Weights: runtime.F16},
+}
+
 // openDevice opens a device by its name.
 func openDevice(name, dtype string) (*device, error) {
-	switch dtype {
-	case "f32", "fast": // exact arithmetic is the fastest there is so far
-	case "bf16", "f16":
-		return nil, fmt.Errorf("-dtype %s: no device of this build multiplies in it; f32 and fast are there", dtype)
-	default:
+	opt, ok := arithmetics[dtype]
+	if !ok {
 		return nil, fmt.Errorf("-dtype %q is none of f32, fast, bf16, f16", dtype)
 	}
 	d := &device{name: name}
 	var err error
 	base, part, _ := strings.Cut(name, ":")
 	switch {
-	case name == "auto" || name == "cpu" || name == "reference":
+	case name == "auto", base == "cpu":
+		opt.Path = part
+		if d.dev, err = cpu.New(opt); err != nil {
+			return nil, fmt.Errorf("-device %s: %w", name, err)
+		}
+		return d, nil
+	case dtype == "bf16" || dtype == "f16":
+		return nil, fmt.Errorf("-dtype %s: only the cpu device multiplies in it; %s does in f32", dtype, name)
+	case name == "reference":
 		d.dev = cpu.NewReference(cpu.Config{})
 		return d, nil
 	case name == "ptx":
@@ -52,7 +62,7 @@ func openDevice(name, dtype string) (*device, error) {
 		}
 		d.gpu, err = cuda.NewCUDA(ordinal, cuda.Config{})
 	default:
-		return nil, fmt.Errorf("-device %q is none of auto, cpu, reference, ptx, cuda, cuda:N, cuda:emu", name)
+		return nil, fmt.Errorf("-device %q is none of auto, cpu, cpu:PATH, reference, ptx, cuda, cuda:N, cuda:emu", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("-device %s: %w", name, err)

@@ -24,8 +24,8 @@ func (s *session) needReal() error {
 // publicConfig is the session as the public API takes it.
 func (s *session) publicConfig() godwit.Config {
 	c := godwit.Config{Device: s.device.name}
-	if s.dtype == "f32" {
-		c.DType = "f32"
+	if s.dtype != "fast" { // which is what a user gets who asks for nothing
+		c.DType = s.dtype
 	}
 	return c
 }
