@@ -68,6 +68,7 @@ func TestParamErrors(t *testing.T) {
 		"ids[0]":                      func() error { _, err := g.Detokenize([]int32{-5}, false); return err },
 		"Pair":                        func() error { _, err := g.Attend(t.Context(), godwit.AttendRequest{Text: "a", Pair: "b"}); return err },
 		"Config.DType":                func() error { return openError(t, godwit.Config{DType: "f64"}) },
+		"Config.Quantize":             func() error { return openError(t, godwit.Config{Quantize: "q5_0"}) },
 		"Config.KVDType":              func() error { return openError(t, godwit.Config{KVDType: "int3"}) },
 		"Config.Pooling":              func() error { return openError(t, godwit.Config{Pooling: "max"}) },
 		"Config.Context":              func() error { return openError(t, godwit.Config{Context: 129}) },
@@ -145,6 +146,7 @@ func TestUnsupported(t *testing.T) {
 		"generate":  func() error { _, err := b.Complete(t.Context(), request(3)); return err },
 		"tokenizer": func() error { _, err := b.Tokenize("a", false); return err },
 		"bf16":      func() error { return openError(t, godwit.Config{DType: "bf16"}) },
+		"q8_0":      func() error { return openError(t, godwit.Config{Quantize: "q8_0"}) },
 		"cuda":      func() error { return openError(t, godwit.Config{Device: "cuda"}) },
 	} {
 		err := call()

@@ -45,6 +45,10 @@ type Config struct {
 	// attention and KV cache in f32. "": what is fastest for the stored weights,
 	// which is f32 as well until there are faster paths.
 	DType string `json:"dtype,omitempty"`
+	// Quantize is what weights are rounded to while they load: "q8_0" or "q4_0",
+	// or "" for as they are stored. It is refused until a device computes in it;
+	// Quality says what it costs.
+	Quantize string `json:"quantize,omitempty"`
 	// KVDType is the type of the KV cache: "f32", "f16", "bf16" or "q8_0". "": f32.
 	KVDType string `json:"kv_dtype,omitempty"`
 	// Threads that compute; 0: GOMAXPROCS.
@@ -65,10 +69,10 @@ type Config struct {
 	Progress func(Progress) `json:"-"`
 }
 
-// Progress is how far a stage of loading is.
+// Progress is how far a stage of loading is, or a test of Bench.
 type Progress struct {
-	Stage string `json:"stage"` // "weights"
-	Done  int64  `json:"done"`  // bytes
+	Stage string `json:"stage"` // "weights"; of Bench the test
+	Done  int64  `json:"done"`  // bytes; of Bench runs
 	Total int64  `json:"total"`
 }
 

@@ -75,13 +75,8 @@ func checkConfig(cfg *Config) error {
 		return err
 	}
 	cfg.Device = device
-	switch cfg.DType {
-	case "", "f32":
-		cfg.DType = "f32"
-	case "f16", "bf16":
-		return &UnsupportedError{What: fmt.Sprintf("the arithmetic %q", cfg.DType), Have: []string{"f32"}}
-	default:
-		return &ParamError{"Config.DType", cfg.DType, `want "" or "f32"`}
+	if err := checkArithmetic(cfg); err != nil {
+		return err
 	}
 	if _, ok := kvTypes[cfg.KVDType]; !ok {
 		return &ParamError{"Config.KVDType", cfg.KVDType, `want "", "f32", "f16", "bf16" or "q8_0"`}
@@ -104,6 +99,27 @@ func checkConfig(cfg *Config) error {
 		}
 		return err
 	}
+	return nil
+}
+
+// checkArithmetic resolves DType and Quantize. What no device computes in yet is
+// an *UnsupportedError.
+func checkArithmetic(cfg *Config) error {
+	switch cfg.DType {
+	case "", "f32":
+	case "bf16", "f16":
+		return &UnsupportedError{What: fmt.Sprintf("the arithmetic %q", cfg.DType), Have: []string{"f32"}}
+	default:
+		return &ParamError{"Config.DType", cfg.DType, `want "", "f32", "bf16" or "f16"`}
+	}
+	switch cfg.Quantize {
+	case "":
+	case "q8_0", "q4_0":
+		return &UnsupportedError{What: fmt.Sprintf("quantising to %q while loading", cfg.Quantize)}
+	default:
+		return &ParamError{"Config.Quantize", cfg.Quantize, `want "", "q8_0" or "q4_0"`}
+	}
+	cfg.DType = "f32"
 	return nil
 }
 

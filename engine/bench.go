@@ -62,10 +62,10 @@ func (e *Engine) CheckBench(b Bench) error {
 // benchBlocks is how many blocks of the cache a measurement holds.
 func (e *Engine) benchBlocks(b Bench) int {
 	blocks := func(tokens int) int { return (tokens + e.cfg.BlockSize - 1) / e.cfg.BlockSize }
-	switch {
-	case e.info.Kind == model.Encode:
+	switch e.info.Kind {
+	case model.Encode:
 		return 0
-	case e.info.Kind == model.Seq2Seq:
+	case model.Seq2Seq:
 		return b.Batch * (blocks(b.source()) + blocks(b.Generate))
 	}
 	return b.Batch * blocks(b.Depth+b.Prompt+b.Generate)

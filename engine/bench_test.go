@@ -241,7 +241,10 @@ func TestBenchParams(t *testing.T) {
 func TestBenchEnds(t *testing.T) {
 	b := Bench{Generate: 8, Depth: 4, Batch: 2, Repeats: 1000}
 	e, dev := newEngine(t, "llama", Config{})
-	for range e.Bench(t.Context(), b) {
+	for _, err := range e.Bench(t.Context(), b) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
