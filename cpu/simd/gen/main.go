@@ -26,6 +26,7 @@ type program struct {
 // programs are all of them.
 var programs = []program{
 	{"processor", processor},
+	{"products", products},
 }
 
 const constraint = "amd64,!noasm,!portable"
