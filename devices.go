@@ -207,7 +207,7 @@ func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
 	base, part, _ := strings.Cut(cfg.Device, ":")
 	switch {
 	case base == "cpu" && part != "":
-		fast, err := cpu.New(cpu.Options{Threads: cfg.Threads, Path: part, Exact: true})
+		fast, err := cpu.New(cfg.cpuOptions(part))
 		if err != nil {
 			return nil, nil, &DeviceError{Device: cfg.Device, Op: "open", Err: err}
 		}

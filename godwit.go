@@ -38,18 +38,21 @@ const (
 
 // Config says how to open a model. The zero value is the usual.
 type Config struct {
-	// Device is "auto", "cpu" or "reference". "": $GODWIT_DEVICE, else auto.
-	// Until faster ones exist, auto and cpu are the reference device on gonum.
+	// Device is "auto", "cpu", "cpu:PATH" with a set of instructions as Devices
+	// lists them, "reference" (gonum in float32, written to be right), "cuda" or
+	// "cuda:N". "": $GODWIT_DEVICE, else auto, which is a GPU whose kernels run, else cpu.
 	Device string `json:"device,omitempty"`
-	// DType is the arithmetic: "f32", exact: weights dequantised, products,
-	// attention and KV cache in f32. "": what is fastest for the stored weights,
-	// which is f32 as well until there are faster paths.
+	// DType is the arithmetic. "f32" is exact: products, attention and KV cache in
+	// f32, whatever weights are stored in. "" is what is fastest for the stored
+	// weights: on the CPU int8 activations for block types, bf16 products for
+	// bf16, f32 for the others. "bf16" and "f16" round weights stored in f32 while they load; products are
+	// those of bf16, and of f32 with f16 weights. Quality says what it costs.
 	DType string `json:"dtype,omitempty"`
-	// Quantize is what weights are rounded to while they load: "q8_0" or "q4_0",
-	// or "" for as they are stored. It is refused until a device computes in it;
-	// Quality says what it costs.
+	// Quantize rounds the matrices to "q8_0" or "q4_0" while they load; "": they
+	// stay as they are stored.
 	Quantize string `json:"quantize,omitempty"`
-	// KVDType is the type of the KV cache: "f32", "f16", "bf16" or "q8_0". "": f32.
+	// KVDType is the type of the KV cache: "f32", "f16", "bf16" or "q8_0". "": as
+	// wide as the arithmetic: f32 for f32, bf16 for bf16, else f16.
 	KVDType string `json:"kv_dtype,omitempty"`
 	// Threads that compute; 0: GOMAXPROCS.
 	Threads int `json:"threads,omitempty"`
@@ -67,6 +70,8 @@ type Config struct {
 	// Progress is called while a model loads, on Open's goroutine, at most ten
 	// times a second and once at the end of each stage.
 	Progress func(Progress) `json:"-"`
+
+	arithmetic string // what DType means for a checkpoint: "f32", "bf16", "f16", "int8"
 }
 
 // Progress is how far a stage of loading is, or a test of Bench.
@@ -102,7 +107,7 @@ type Info struct {
 	Tokenizer    string   `json:"tokenizer"` // its kind; "": there is none
 	ChatTemplate string   `json:"chat_template,omitempty"`
 	Device       string   `json:"device"`
-	DType        string   `json:"dtype"`            // arithmetic
+	DType        string   `json:"dtype"`            // arithmetic: "f32", "bf16", "f16" or "int8"
 	Labels       []string `json:"labels,omitempty"` // of Classify or Entities
 
 	Sampling Sampling       `json:"sampling,omitzero"` // what the files ask for; nil fields: they are silent

@@ -32,6 +32,7 @@ func Inspect(ctx context.Context, path string, cfg Config) (*Info, error) {
 	if err != nil {
 		return nil, modelError(path, err)
 	}
+	cfg = cfg.settle(cp)
 	plan := estimate(cp, in, cfg, deviceMemory(cfg.Device))
 	in.Context = plan.context
 	info := describe(cp, in, cfg, plan)
@@ -51,7 +52,7 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 		Name: baseName(cp.path), Path: cp.path, Family: in.Family, Architecture: in.Architecture, Kind: string(in.Kind),
 		Unusual: slices.Concat(in.Unusual, cp.unusual, plan.notes),
 		Layers:  max(in.Layers, in.EncoderLayers), Heads: max(in.Heads, in.EncoderHeads), KVHeads: in.KVHeads, Hidden: in.Hidden, Vocab: in.Vocab, Context: in.Context,
-		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.DType, Labels: slices.Clone(in.Labels),
+		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.arithmetic, Labels: slices.Clone(in.Labels),
 		Sampling: cp.sampling, Memory: plan.memory,
 	}
 	info.Memory.Total = plan.need() + plan.memory.Mapped + tokenBytes*int64(in.Vocab)
@@ -147,6 +148,9 @@ func estimate(cp *checkpoint, in model.Info, cfg Config, free int64) plan {
 		// the reference F32 stays mapped, unless it is stacked with others: count it.
 		size := int64(4)
 		switch {
+		case onCPU(cfg.Device):
+			p.memory.Weights += cfg.loaded(t.DType, rows, cols)
+			size = 0
 		case kernels && t.DType == runtime.F16:
 			size = 2
 		case kernels && t.DType != runtime.F32:
@@ -157,7 +161,7 @@ func estimate(cp *checkpoint, in model.Info, cfg Config, free int64) plan {
 			inner = max(inner, rows, cols)
 		}
 	}
-	if len(unpacked) > 0 {
+	if len(unpacked) > 0 && kernels {
 		types := strings.Join(slices.Sorted(maps.Keys(unpacked)), ", ")
 		p.notes = append(p.notes, fmt.Sprintf("weights of %s are unpacked to F32 on %s", types, cfg.Device))
 	}

@@ -65,9 +65,6 @@ func OpenFS(ctx context.Context, fsys fs.FS, name string, cfg Config) (*Model, e
 // poolings are what Config.Pooling takes.
 var poolings = []string{"mean", "cls", "last"}
 
-// kvTypes are what Config.KVDType takes.
-var kvTypes = map[string]runtime.DType{"": runtime.F32, "f32": runtime.F32, "f16": runtime.F16, "bf16": runtime.BF16, "q8_0": runtime.Q8_0}
-
 // checkConfig checks what needs no checkpoint and resolves the device's name.
 func checkConfig(cfg *Config) error {
 	device, err := resolveDevice(cfg.Device)
@@ -77,9 +74,6 @@ func checkConfig(cfg *Config) error {
 	cfg.Device = device
 	if err := checkArithmetic(cfg); err != nil {
 		return err
-	}
-	if _, ok := kvTypes[cfg.KVDType]; !ok {
-		return &ParamError{"Config.KVDType", cfg.KVDType, `want "", "f32", "f16", "bf16" or "q8_0"`}
 	}
 	if cfg.Pooling != "" && !slices.Contains(poolings, cfg.Pooling) {
 		return &ParamError{"Config.Pooling", cfg.Pooling, `want "mean", "cls" or "last"`}
@@ -102,27 +96,6 @@ func checkConfig(cfg *Config) error {
 	return nil
 }
 
-// checkArithmetic resolves DType and Quantize. What no device computes in yet is
-// an *UnsupportedError.
-func checkArithmetic(cfg *Config) error {
-	switch cfg.DType {
-	case "", "f32":
-	case "bf16", "f16":
-		return &UnsupportedError{What: fmt.Sprintf("the arithmetic %q", cfg.DType), Have: []string{"f32"}}
-	default:
-		return &ParamError{"Config.DType", cfg.DType, `want "", "f32", "bf16" or "f16"`}
-	}
-	switch cfg.Quantize {
-	case "":
-	case "q8_0", "q4_0":
-		return &UnsupportedError{What: fmt.Sprintf("quantising to %q while loading", cfg.Quantize)}
-	default:
-		return &ParamError{"Config.Quantize", cfg.Quantize, `want "", "q8_0" or "q4_0"`}
-	}
-	cfg.DType = "f32"
-	return nil
-}
-
 // open loads a checkpoint and starts its engine. It owns cp.
 func open(ctx context.Context, cp *checkpoint, cfg Config) (*Model, error) {
 	return openOn(ctx, cp, cfg, openDevice)
@@ -133,6 +106,7 @@ type opener func(cfg Config) (dev, fallback runtime.Device, err error)
 
 // openOn is open with devices of another's making.
 func openOn(ctx context.Context, cp *checkpoint, cfg Config, devices opener) (m *Model, err error) {
+	cfg = cfg.settle(cp)
 	m = &Model{cp: cp, cfg: cfg, openDevice: devices, ended: make(chan struct{})}
 	defer func() {
 		if err != nil {

@@ -6,6 +6,13 @@ import "github.com/godwit-ml/godwit/runtime"
 
 // multiplierFor chooses the arithmetic of products with panels of a type: exact,
 // float32 products of the stored values; else what is fastest on the path.
-func (d *Device) multiplierFor(runtime.DType) multiplier {
+func (d *Device) multiplierFor(t runtime.DType) multiplier {
+	if m := d.blockMultiplier(t); m != nil {
+		return m
+	}
 	return multiplyF32{d.k}
 }
+
+// Keeps reports whether the fast device multiplies weights of a type as they are
+// stored; others it turns into one of those while it loads them.
+func Keeps(t runtime.DType) bool { return formatOf(t) != nil }

@@ -1,0 +1,142 @@
+package godwit
+
+// Arithmetic: what weights are multiplied in, and what keys and values are kept
+// in, of a Config and the checkpoint it is for.
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/quant"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// kvTypes are what Config.KVDType takes.
+var kvTypes = map[string]runtime.DType{"f32": runtime.F32, "f16": runtime.F16, "bf16": runtime.BF16, "q8_0": runtime.Q8_0}
+
+// onCPU reports whether a resolved device is the fast CPU device.
+func onCPU(device string) bool { return strings.HasPrefix(device, "cpu:") }
+
+// checkArithmetic checks DType, Quantize and KVDType; the device is resolved.
+func checkArithmetic(cfg *Config) error {
+	switch cfg.DType {
+	case "", "f32":
+	case "bf16", "f16":
+		if !onCPU(cfg.Device) {
+			return &UnsupportedError{What: fmt.Sprintf("the arithmetic %q on device %q", cfg.DType, cfg.Device), Have: []string{"f32"}}
+		}
+	default:
+		return &ParamError{"Config.DType", cfg.DType, `want "", "f32", "bf16" or "f16"`}
+	}
+	switch cfg.Quantize {
+	case "":
+	case "q8_0", "q4_0":
+		if !onCPU(cfg.Device) {
+			return &UnsupportedError{What: fmt.Sprintf("quantising to %q on device %q", cfg.Quantize, cfg.Device), Have: []string{"cpu"}}
+		}
+		if cfg.DType == "bf16" || cfg.DType == "f16" {
+			return &ParamError{"Config.Quantize", cfg.Quantize, fmt.Sprintf("weights are rounded once: to it, or to the %q of Config.DType", cfg.DType)}
+		}
+	default:
+		return &ParamError{"Config.Quantize", cfg.Quantize, `want "", "q8_0" or "q4_0"`}
+	}
+	if _, ok := kvTypes[cfg.KVDType]; !ok && cfg.KVDType != "" {
+		return &ParamError{"Config.KVDType", cfg.KVDType, `want "", "f32", "f16", "bf16" or "q8_0"`}
+	}
+	return nil
+}
+
+// settle resolves what depends on the checkpoint: the arithmetic of "", and the
+// KV cache's type, which is as wide as what it is multiplied with.
+func (cfg Config) settle(cp *checkpoint) Config {
+	stored := cp.mostly()
+	if cfg.arithmetic = cfg.DType; cfg.arithmetic == "" {
+		cfg.arithmetic = "f32"
+		if onCPU(cfg.Device) {
+			cfg.arithmetic = arithmeticOf(stored)
+			if cfg.Quantize != "" {
+				cfg.arithmetic = "int8"
+			}
+		}
+	}
+	if cfg.KVDType == "" {
+		cfg.KVDType = cfg.arithmetic
+		if cfg.arithmetic == "int8" {
+			cfg.KVDType = "f16"
+		}
+	}
+	return cfg
+}
+
+// arithmeticOf is what is fastest for weights of a type on the CPU: products of
+// int8 for block types, of bf16 for bf16, else of float32, and how the weights
+// are kept if that is not in F32.
+func arithmeticOf(t runtime.DType) string {
+	switch {
+	case t == runtime.BF16:
+		return "bf16"
+	case t == runtime.F16:
+		return "f16"
+	case t.BlockSize() > 1:
+		return "int8"
+	}
+	return "f32"
+}
+
+// mostly is the type of most parameters in matrices.
+func (cp *checkpoint) mostly() runtime.DType {
+	counts := map[runtime.DType]int64{}
+	best := runtime.F32
+	for _, name := range cp.weights.Names() {
+		t, _ := cp.weights.Info(name)
+		if rows, cols := t.RowsCols(); rows > 1 && cols > 1 {
+			counts[t.DType] += int64(rows) * int64(cols)
+		}
+	}
+	for t, n := range counts {
+		if n > counts[best] || n == counts[best] && t < best {
+			best = t
+		}
+	}
+	return best
+}
+
+// cpuOptions are the options of the CPU device; path "": the best there is.
+func (cfg Config) cpuOptions(path string) cpu.Options {
+	opt := cpu.Options{Threads: cfg.Threads, Path: path, Exact: cfg.DType == "f32"}
+	switch {
+	case cfg.Quantize == "q8_0":
+		opt.Weights = runtime.Q8_0
+	case cfg.Quantize == "q4_0":
+		opt.Weights = quant.Q4_0
+	case cfg.DType == "bf16":
+		opt.Weights = runtime.BF16
+	case cfg.DType == "f16":
+		opt.Weights = runtime.F16
+	}
+	return opt
+}
+
+// loaded is what a stored tensor takes on the CPU device, bytes: in the type it
+// runs in. Where the device will measure which type is close enough, it is the
+// smallest one, which nearly all weights get.
+func (cfg Config) loaded(stored runtime.DType, rows, cols int) int64 {
+	t := stored
+	n := int64(rows) * int64(cols)
+	opt := cfg.cpuOptions("")
+	switch {
+	case rows == 1:
+		t = runtime.F32
+	case opt.Weights.BlockSize() > 1 && cols%opt.Weights.BlockSize() == 0:
+		t = opt.Weights
+	case opt.Weights != runtime.F32 && stored == runtime.F32:
+		t = opt.Weights
+	case cpu.Keeps(stored):
+	case opt.Exact || cols%runtime.Q8_0.BlockSize() != 0:
+		t = runtime.F32
+	default:
+		t = runtime.Q8_0
+	}
+	return n / int64(t.BlockSize()) * int64(t.TypeSize())
+}
