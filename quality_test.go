@@ -129,8 +129,8 @@ func plainQuality(t testing.TB, m, exact *godwit.Model, windows []godwit.ScoreRe
 
 func TestQuality(t *testing.T) {
 	for _, name := range []string{"gpt2", "t5"} {
-		exact := open(t, name, godwit.Config{DType: "f32"})
-		same := quality(t, open(t, name, godwit.Config{}), exact, godwit.QualityRequest{Text: prose})
+		exact := open(t, name, godwit.Config{Device: "reference", DType: "f32"})
+		same := quality(t, open(t, name, godwit.Config{Device: "reference"}), exact, godwit.QualityRequest{Text: prose})
 		last := same[len(same)-1]
 		if l := last.LogitsQuality; l.KLMean != 0 || l.KLMax != 0 || l.Agreement != 1 || l.Perplexity != l.ExactPerplexity || last.VectorQuality != nil {
 			t.Errorf("%s against itself: %+v", name, *l)
@@ -207,9 +207,9 @@ func TestQualityBegins(t *testing.T) {
 }
 
 func TestQualityOfVectors(t *testing.T) {
-	exact := open(t, "bert-mlm", godwit.Config{})
+	exact := open(t, "bert-mlm", godwit.Config{DType: "f32"})
 	sentences := []string{"The sea was calm.", "Did the ferry leave?", "It did!", "She read her letters, and nobody said a word of them.", "The captain knew the sand had moved again."}
-	same := quality(t, open(t, "bert-mlm", godwit.Config{}), exact, godwit.QualityRequest{Text: prose})
+	same := quality(t, open(t, "bert-mlm", godwit.Config{DType: "f32"}), exact, godwit.QualityRequest{Text: prose})
 	if q := same[len(same)-1]; q.CosineMin < 1-1e-12 || q.CosineMean < 1-1e-12 || q.LogitsQuality != nil || q.Total != len(sentences) {
 		t.Errorf("against itself: %+v, %+v", q, q.VectorQuality)
 	}

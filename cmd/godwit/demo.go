@@ -344,6 +344,6 @@ func printNext(out *results, st style) {
 
 // demoModels are the models of commands that got no -m.
 var demoModels = map[string]string{
-	"generate": "lm", "chat": "lm", "tokenize": "lm", "score": "lm",
+	"generate": "lm", "chat": "lm", "tokenize": "lm", "score": "lm", "bench": "lm", "quality": "lm",
 	"fill-mask": "masked", "embed": "masked", "attend": "rewrite",
 }

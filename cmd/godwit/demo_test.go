@@ -169,6 +169,8 @@ func TestWithoutModel(t *testing.T) {
 		"fill-mask": {"fill-mask", "I love [MASK] learning."},
 		"embed":     {"embed", "I love NLP."},
 		"attend":    {"attend", "I love NLP."},
+		"bench":     {"bench", "--repeats", "1"},
+		"quality":   {"quality"},
 	} {
 		if out := must(t, "", args...); strings.TrimSpace(out) == "" {
 			t.Errorf("%s says nothing", name)

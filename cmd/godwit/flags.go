@@ -51,14 +51,15 @@ type deviceFlag struct {
 // computeFlags say where and how a model runs.
 type computeFlags struct {
 	deviceFlag
-	DType   string   `group:"model" name:"dtype" placeholder:"TYPE" help:"Arithmetic: f32 is exact; unset: the fastest for the stored weights."`
-	Threads int      `group:"model" short:"t" placeholder:"N" help:"Threads that compute; unset: all."`
-	CtxSize int      `group:"model" short:"c" placeholder:"N" help:"Most tokens of a sequence; unset: the checkpoint's."`
-	Memory  byteSize `group:"model" placeholder:"SIZE" help:"Most memory, as 4GiB; unset: what is free."`
+	DType    string   `group:"model" name:"dtype" placeholder:"TYPE" help:"Arithmetic: f32 is exact; unset: the fastest for the stored weights."`
+	Quantize string   `group:"model" placeholder:"TYPE" help:"Round weights while they load: q8_0 or q4_0; unset: as they are stored."`
+	Threads  int      `group:"model" short:"t" placeholder:"N" help:"Threads that compute; unset: all."`
+	CtxSize  int      `group:"model" short:"c" placeholder:"N" help:"Most tokens of a sequence; unset: the checkpoint's."`
+	Memory   byteSize `group:"model" placeholder:"SIZE" help:"Most memory, as 4GiB; unset: what is free."`
 }
 
 func (f *computeFlags) config() godwit.Config {
-	return godwit.Config{Device: f.Device, DType: f.DType, Threads: f.Threads, Context: f.CtxSize, MemoryLimit: int64(f.Memory)}
+	return godwit.Config{Device: f.Device, DType: f.DType, Quantize: f.Quantize, Threads: f.Threads, Context: f.CtxSize, MemoryLimit: int64(f.Memory)}
 }
 
 // jsonFlag asks for results as JSON.

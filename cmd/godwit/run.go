@@ -29,6 +29,8 @@ type commands struct {
 	Inspect  inspectCmd  `cmd:"" help:"Say what a checkpoint is; reads headers only."`
 	Models   modelsCmd   `cmd:"" help:"List the models on this machine that have names."`
 	Devices  devicesCmd  `cmd:"" help:"List the devices, usable or not, and why not."`
+	Bench    benchCmd    `cmd:"" help:"Measure how fast a model reads and writes, as llama-bench does."`
+	Quality  qualityCmd  `cmd:"" help:"Say what an arithmetic costs: perplexity and more against the exact one."`
 	PTX      ptxCmd      `cmd:"" name:"ptx" help:"Run, check or count CUDA kernels where there is no GPU."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
@@ -54,6 +56,7 @@ var answers = map[string]string{
 	"qa":         "the command is: godwit answer -m MODEL --question QUESTION TEXT",
 	"perplexity": "the command is: godwit score -m MODEL TEXT",
 	"attention":  "the command is: godwit attend -m MODEL TEXT",
+	"benchmark":  "the command is: godwit bench -m MODEL",
 	"serve":      "there is no server yet",
 }
 

@@ -178,7 +178,7 @@ func TestUnknownCommands(t *testing.T) {
 	}
 	for _, row := range []struct{ word, want string }{
 		{"run", "godwit chat"}, {"show", "godwit inspect"}, {"complete", "godwit generate"}, {"pull", "hf download"}, {"ls", "godwit models"},
-		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, entities, answer, attend, tokenize, inspect, models, devices, ptx, version"}, {"", "is no command"},
+		{"frobnicate", "generate, chat, score, embed, fill-mask, classify, entities, answer, attend, tokenize, inspect, models, devices, bench, quality, ptx, version"}, {"", "is no command"},
 	} {
 		if got := command(t, "", row.word); got.status != statusUsage || !strings.Contains(got.stderr, row.want) {
 			t.Errorf("%q: %+v does not say %q", row.word, got, row.want)
@@ -225,6 +225,16 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"generate", "-m", gpt2, "--beams", "-1", "x"}, 2, "ParamError", "Beam.Width", "--beams -1"},
 		{[]string{"generate", "-m", gpt2, "--device", "toaster", "x"}, 2, "ParamError", "Config.Device", "--device toaster"},
 		{[]string{"generate", "-m", gpt2, "--dtype", "f33", "x"}, 2, "ParamError", "Config.DType", "--dtype f33"},
+		{[]string{"generate", "-m", gpt2, "--quantize", "q5_0", "x"}, 2, "ParamError", "Config.Quantize", "--quantize q5_0"},
+		{[]string{"bench", "-m", gpt2, "--pp", "many"}, 2, "UsageError", "", "--pp"},
+		{[]string{"bench", "-m", gpt2, "--pp", "200"}, 2, "ParamError", "Prompts", "--pp 200"},
+		{[]string{"bench", "-m", bert, "--tg", "4"}, 2, "ParamError", "Generate", "--tg 4"},
+		{[]string{"bench", "-m", gpt2, "--depth=-1"}, 2, "ParamError", "Depths", "--depth -1"},
+		{[]string{"bench", "-m", gpt2, "--batch", "0"}, 2, "ParamError", "Batches", "--batch 0"},
+		{[]string{"bench", "-m", gpt2, "--repeats", "-2"}, 2, "ParamError", "Repeats", "--repeats -2"},
+		{[]string{"quality", "-m", gpt2, "--window", "1"}, 2, "ParamError", "Window", "--window 1"},
+		{[]string{"quality", "-m", gpt2, "--kv-dtype", "f33"}, 2, "ParamError", "Config.KVDType", "--kv-dtype f33"},
+		{[]string{"bench", "-m", gpt2, "--kv-dtype", "f33"}, 2, "ParamError", "Config.KVDType", "--kv-dtype f33"},
 		{[]string{"generate", "-m", gpt2, "--kv-dtype", "f33", "x"}, 2, "ParamError", "Config.KVDType", "--kv-dtype f33"},
 		{[]string{"generate", "-m", gpt2, "-t", "-1", "x"}, 2, "ParamError", "Config.Threads", "--threads -1"},
 		{[]string{"generate", "-m", gpt2, "-c", "4096", "x"}, 2, "ParamError", "Config.Context", "--ctx-size 4096"},
@@ -252,6 +262,8 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"generate", "-m", gpt2, "--chat", "x"}, 4, "UnsupportedError", "", `task "chat"`},
 		{[]string{"generate", "-m", gpt2, "--device", "cuda", "x"}, 4, "UnsupportedError", "", "no CUDA driver"},
 		{[]string{"generate", "-m", gpt2, "--dtype", "bf16", "x"}, 4, "UnsupportedError", "", "f32"},
+		{[]string{"quality", "-m", gpt2, "--device", "reference", "--quantize", "q4_0"}, 4, "UnsupportedError", "", "q4_0"},
+		{[]string{"quality", "-m", gpt2, filepath.Join(broken, "absent")}, 1, "Error", "", "absent"},
 		{[]string{"embed", "-m", bert, "short", long}, 1, "TooLongError", "", "input 1 has"},
 		{[]string{"generate", "-m", gpt2, "--memory", "1KiB", "x"}, 1, "MemoryError", "", "MiB"},
 		{[]string{"generate", "-m", gpt2, "-f", filepath.Join(broken, "absent")}, 1, "Error", "", "absent"},
@@ -314,6 +326,7 @@ func TestEveryFlag(t *testing.T) {
 		{args: []string{"-s", "18446744073709551615"}, request: godwit.Request{Sampling: godwit.Sampling{Seed: 1<<64 - 1}}},
 		{args: []string{"--device", "cpu"}, config: godwit.Config{Device: "cpu"}},
 		{args: []string{"--dtype", "f32"}, config: godwit.Config{DType: "f32"}},
+		{args: []string{"--quantize", "q8_0"}, config: godwit.Config{Quantize: "q8_0"}},
 		{args: []string{"--kv-dtype", "f16"}, config: godwit.Config{KVDType: "f16"}},
 		{args: []string{"-t", "2"}, config: godwit.Config{Threads: 2}},
 		{args: []string{"-c", "64"}, config: godwit.Config{Context: 64}},
@@ -402,6 +415,7 @@ func TestOutputFails(t *testing.T) {
 			{"--help"}, {"version"}, {"version", "--json"}, {"devices"}, {"inspect", "-m", checkpoints + "gpt2"},
 			{"generate", "-m", checkpoints + "gpt2", "-q", "-n", "20", "x"}, {"generate", "-m", checkpoints + "gpt2", "-q", "-n", "20", "--json", "x"},
 			{"embed", "-q", "-m", checkpoints + "bert-mlm"}, {"tokenize", "-q", "-m", checkpoints + "bert-mlm"},
+			{"bench", "--pp", "2", "--tg", "2", "--repeats", "1"}, {"bench", "--pp", "2", "--tg", "2", "--repeats", "1", "--json"}, {"quality", "--json"},
 		} {
 			for _, left := range []int{0, 10} {
 				var stderr bytes.Buffer
