@@ -47,22 +47,24 @@ func checkArithmetic(cfg *Config) error {
 	return nil
 }
 
-// settle resolves what depends on the checkpoint: the arithmetic of "", and the
-// KV cache's type, which is as wide as what it is multiplied with.
-func (cfg Config) settle(cp *checkpoint) Config {
-	stored := cp.mostly()
-	if cfg.arithmetic = cfg.DType; cfg.arithmetic == "" {
-		cfg.arithmetic = "f32"
-		if onCPU(cfg.Device) {
-			cfg.arithmetic = arithmeticOf(stored)
-			if cfg.Quantize != "" {
-				cfg.arithmetic = "int8"
-			}
-		}
+// arithmetic is what DType means for a checkpoint.
+func (cfg Config) arithmetic(cp *checkpoint) string {
+	switch {
+	case cfg.DType != "":
+		return cfg.DType
+	case !onCPU(cfg.Device):
+		return "f32"
+	case cfg.Quantize != "":
+		return "int8"
 	}
+	return arithmeticOf(cp.mostly())
+}
+
+// settle resolves the KV cache's type, which is as wide as what it is multiplied
+// with.
+func (cfg Config) settle(cp *checkpoint) Config {
 	if cfg.KVDType == "" {
-		cfg.KVDType = cfg.arithmetic
-		if cfg.arithmetic == "int8" {
+		if cfg.KVDType = cfg.arithmetic(cp); cfg.KVDType == "int8" {
 			cfg.KVDType = "f16"
 		}
 	}

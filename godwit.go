@@ -70,8 +70,6 @@ type Config struct {
 	// Progress is called while a model loads, on Open's goroutine, at most ten
 	// times a second and once at the end of each stage.
 	Progress func(Progress) `json:"-"`
-
-	arithmetic string // what DType means for a checkpoint: "f32", "bf16", "f16", "int8"
 }
 
 // Progress is how far a stage of loading is, or a test of Bench.

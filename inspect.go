@@ -52,7 +52,7 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 		Name: baseName(cp.path), Path: cp.path, Family: in.Family, Architecture: in.Architecture, Kind: string(in.Kind),
 		Unusual: slices.Concat(in.Unusual, cp.unusual, plan.notes),
 		Layers:  max(in.Layers, in.EncoderLayers), Heads: max(in.Heads, in.EncoderHeads), KVHeads: in.KVHeads, Hidden: in.Hidden, Vocab: in.Vocab, Context: in.Context,
-		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.arithmetic, Labels: slices.Clone(in.Labels),
+		MaxTokens: cp.maxNew, Device: cfg.Device, DType: cfg.arithmetic(cp), Labels: slices.Clone(in.Labels),
 		Sampling: cp.sampling, Memory: plan.memory,
 	}
 	info.Memory.Total = plan.need() + plan.memory.Mapped + tokenBytes*int64(in.Vocab)
