@@ -112,7 +112,7 @@ func TestBenchProgress(t *testing.T) {
 	var sc, out screen
 	s := newStreams(strings.NewReader(""), &out, &sc)
 	s.watched, s.patience = true, 0
-	c := &benchCmd{PP: []int{0}, TG: []int{60}, Repeats: 60}
+	c := &benchCmd{PP: []int{0}, TG: []int{60}, Repeats: 20}
 	if err := c.Run(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}

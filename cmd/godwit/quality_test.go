@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,17 +86,19 @@ func TestQuality(t *testing.T) {
 
 // TestQualityOfNothing: the reference device has the exact arithmetic only.
 func TestQualityOfNothing(t *testing.T) {
+	const text = "The ferry leaves at ten past seven. Nobody crosses for pleasure!"
+	args := []string{"quality", "--device", "reference", "--window", "12", "-"}
 	for _, dtype := range [][]string{nil, {"--dtype", "f32"}} {
-		text := must(t, "", append([]string{"quality", "-m", checkpoints + "gpt2", "--device", "reference"}, dtype...)...)
-		if !strings.Contains(text, "(+0.000 %)\nKL divergence     mean 0, most 0 nats\ntop-1 agreement   100.00 %\n") {
-			t.Errorf("%q:\n%s", dtype, text)
+		out := must(t, text, append(slices.Clone(args), dtype...)...)
+		if !strings.Contains(out, "(+0.000 %)\nKL divergence     mean 0, most 0 nats\ntop-1 agreement   100.00 %\n") {
+			t.Errorf("%q:\n%s", dtype, out)
 		}
 	}
-	got := command(t, "", "quality", "-v", "--device", "reference")
+	got := command(t, text, append(slices.Clone(args), "-v")...)
 	if n := len(regexp.MustCompile(`(?m)^[0-9]+ of [0-9]+ windows: perplexity [0-9.]+, exact [0-9.]+, KL 0$`).FindAllString(got.stderr, -1)); n < 2 || got.status != 0 {
 		t.Errorf("-v: %d lines of windows, %+v", n, got)
 	}
-	if got := command(t, "", "quality", "--device", "reference"); got.stderr != "" {
+	if got := command(t, text, args...); got.stderr != "" {
 		t.Errorf("%q on standard error", got.stderr)
 	}
 }

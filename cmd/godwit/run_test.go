@@ -411,11 +411,15 @@ func TestOutputFails(t *testing.T) {
 		{&fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}, 1, "cannot write the results"},
 		{errors.New("odd"), 1, "cannot write the results: odd"},
 	} {
+		file := filepath.Join(t.TempDir(), "text.txt")
+		if err := os.WriteFile(file, []byte("The ferry leaves at ten past seven."), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		for _, args := range [][]string{
 			{"--help"}, {"version"}, {"version", "--json"}, {"devices"}, {"inspect", "-m", checkpoints + "gpt2"},
 			{"generate", "-m", checkpoints + "gpt2", "-q", "-n", "20", "x"}, {"generate", "-m", checkpoints + "gpt2", "-q", "-n", "20", "--json", "x"},
 			{"embed", "-q", "-m", checkpoints + "bert-mlm"}, {"tokenize", "-q", "-m", checkpoints + "bert-mlm"},
-			{"bench", "--pp", "2", "--tg", "2", "--repeats", "1"}, {"bench", "--pp", "2", "--tg", "2", "--repeats", "1", "--json"}, {"quality", "--json"},
+			{"bench", "--pp", "2", "--tg", "2", "--repeats", "1"}, {"bench", "--pp", "2", "--tg", "2", "--repeats", "1", "--json"}, {"quality", "--json", file},
 		} {
 			for _, left := range []int{0, 10} {
 				var stderr bytes.Buffer
