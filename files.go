@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"math"
 	"os"
 	"path"
@@ -36,6 +35,7 @@ type checkpoint struct {
 	sampling Sampling
 	eos      []int32
 	maxNew   int
+	wishes   wishes
 	vectors  vectorConfig
 	unusual  []string
 }
@@ -248,7 +248,6 @@ type generationJSON struct {
 	TypicalP          *float64 `json:"typical_p"`
 	TopK              *int     `json:"top_k"`
 	RepetitionPenalty *float64 `json:"repetition_penalty"`
-	Beams             int      `json:"num_beams"`
 }
 
 func (c *checkpoint) readGeneration(d dir, config []byte) error {
@@ -286,42 +285,25 @@ func (c *checkpoint) readGeneration(d dir, config []byte) error {
 			c.sampling.TopK = new(50) // Hugging Face's default, which it does not write
 		}
 	}
-	if err := c.noteGeneration(d, found, config); err != nil {
-		return err
-	}
-	if g.Beams > 1 {
-		c.unusual = append(c.unusual, fmt.Sprintf("the checkpoint asks for beam search: set Beam.Width %d to follow", g.Beams))
-	}
-	return nil
+	return c.readWishes(d, found, config)
 }
 
-// unfollowed are fields of a generation's configuration that transformers follows
-// and this package does not, with the values that change nothing.
-var unfollowed = map[string][]any{
-	"forced_bos_token_id": {nil}, "forced_eos_token_id": {nil}, "no_repeat_ngram_size": {nil, 0.0}, "encoder_no_repeat_ngram_size": {nil, 0.0},
-	"min_length": {nil, 0.0}, "min_new_tokens": {nil, 0.0}, "bad_words_ids": {nil}, "suppress_tokens": {nil}, "begin_suppress_tokens": {nil},
-	"encoder_repetition_penalty": {nil, 1.0}, "sequence_bias": {nil}, "epsilon_cutoff": {nil, 0.0}, "eta_cutoff": {nil, 0.0},
-	"exponential_decay_length_penalty": {nil}, "guidance_scale": {nil, 1.0}, "penalty_alpha": {nil, 0.0}, "num_beam_groups": {nil, 1.0},
-}
-
-// noteGeneration says what a checkpoint asks of generations that is not followed.
-func (c *checkpoint) noteGeneration(d dir, found bool, config []byte) error {
-	var all map[string]any
+// readWishes reads the rest of the same file.
+func (c *checkpoint) readWishes(d dir, found bool, config []byte) error {
+	var fields map[string]json.RawMessage
+	file := "generation_config.json"
 	if found {
-		if _, err := d.json("generation_config.json", &all); err != nil {
+		if _, err := d.json(file, &fields); err != nil {
 			return err
 		}
-	} else if err := json.Unmarshal(config, &all); err != nil {
-		return &ModelError{File: d.show("config.json"), Reason: err.Error(), Err: err}
-	}
-	for _, field := range slices.Sorted(maps.Keys(unfollowed)) {
-		value, asked := all[field]
-		list, _ := value.([]any)
-		if asked && (len(list) > 0 || list == nil && !slices.Contains(unfollowed[field], value)) {
-			text, _ := json.Marshal(value) // it was JSON
-			c.unusual = append(c.unusual, fmt.Sprintf("the checkpoint asks for %s %s, which is not followed", field, shorten(string(text), 40)))
+	} else {
+		file = "config.json"
+		if err := json.Unmarshal(config, &fields); err != nil {
+			return &ModelError{File: d.show(file), Reason: err.Error(), Err: err}
 		}
 	}
+	c.wishes = readWishes(d.show(file), fields, !found)
+	c.unusual = append(c.unusual, c.wishes.notes()...)
 	return nil
 }
 

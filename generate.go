@@ -107,6 +107,9 @@ func (m *Model) begin(ctx context.Context, req Request) (*call, error) {
 	if r.MaxTokens, err = m.maxTokens(&req, len(c.read)); err != nil {
 		return nil, err
 	}
+	if err := m.constrain(&req, &r, len(c.read)); err != nil {
+		return nil, err
+	}
 	if !req.IgnoreEOS {
 		r.EOS = slices.Clone(m.cp.eos)
 	}
@@ -154,6 +157,10 @@ func (m *Model) maxTokens(req *Request, prompt int) (int, error) {
 		return n, nil
 	case m.info.MaxTokens > 0:
 		return min(m.info.MaxTokens, room), nil
+	case m.cp.wishes.maxLength > prompt:
+		return min(m.cp.wishes.maxLength-prompt, room), nil
+	case m.cp.wishes.maxLength > 0:
+		return 0, &ParamError{"MaxTokens", n, fmt.Sprintf("the checkpoint's max_length %d has no room after %d tokens: set how long the answer may be", m.cp.wishes.maxLength, prompt)}
 	}
 	return room, nil
 }
@@ -185,7 +192,16 @@ func (m *Model) choose(req *Request, r *engine.Request, c *call) error {
 	if err != nil {
 		return err
 	}
-	if req.Beam.Width != 0 || req.Beam.LengthPenalty != nil || req.Beam.Early != "" {
+	w := &m.cp.wishes
+	byFile := req.Beam.Width == 0 && w.beams > 1
+	if byFile {
+		req.Beam.Width = w.beams
+	}
+	switch b := req.Beam; {
+	case b == Beam{}, b == Beam{Width: 1}:
+	case byFile:
+		return m.chooseBeamsOfFile(req, r, s)
+	default:
 		return m.chooseBeams(req, r, s)
 	}
 	if merged.Temperature == nil {
@@ -200,7 +216,10 @@ func (m *Model) choose(req *Request, r *engine.Request, c *call) error {
 		c.seed = s.Seed
 	}
 	r.Sampling = s
-	return nil
+	if s.Temperature > 0 {
+		return w.check(sampled)
+	}
+	return w.check(greedy)
 }
 
 // filterWithoutTemperature is the first filter a request sets.
@@ -218,8 +237,32 @@ func filterWithoutTemperature(s Sampling) string {
 	return ""
 }
 
+// chooseBeamsOfFile chooses the beams that a checkpoint asks for.
+func (m *Model) chooseBeamsOfFile(req *Request, r *engine.Request, s engine.Sampling) error {
+	w := &m.cp.wishes
+	err := m.chooseBeams(req, r, s)
+	var p *ParamError
+	switch {
+	case errors.As(err, &p) && p.Field == "Beam.Width":
+		p.Reason += fmt.Sprintf("; the checkpoint's num_beams %d asks for it: set Beam.Width to 1 to do without", w.beams)
+	case err == nil && s.Temperature > 0: // Config's, or the file's own
+		return &ModelError{File: w.file, Field: "num_beams", Reason: fmt.Sprintf("%d: beam search that samples is not supported: set Beam.Width to 1 to sample, or Temperature to 0 for beams", w.beams),
+			Err: &UnsupportedError{What: fmt.Sprintf("num_beams %d with sampling", w.beams), Model: w.file}}
+	}
+	return err
+}
+
 func (m *Model) chooseBeams(req *Request, r *engine.Request, s engine.Sampling) error {
-	b := req.Beam
+	b, w := req.Beam, &m.cp.wishes
+	if err := w.check(beams); err != nil {
+		return err
+	}
+	if b.LengthPenalty == nil {
+		b.LengthPenalty = w.lengthPenalty
+	}
+	if b.Early == "" {
+		b.Early = w.early
+	}
 	early, known := map[string]engine.EarlyStopping{"": engine.EarlyFalse, "false": engine.EarlyFalse, "true": engine.EarlyTrue, "never": engine.EarlyNever}[b.Early]
 	switch {
 	case b.Width < 1 || b.Width > engine.MaxBeamWidth:

@@ -26,9 +26,9 @@ type Request struct {
 	// and Suffix, by models whose vocabulary has tokens for it.
 	Suffix string `json:"suffix,omitempty"`
 
-	MaxTokens  int      `json:"max_tokens,omitempty"` // 0: generation_config's max_new_tokens, else the rest of the context
-	MinTokens  int      `json:"min_tokens,omitempty"` // the answer does not end before
-	Stop       []string `json:"stop,omitempty"`       // texts that end the answer and are not part of it
+	MaxTokens  int      `json:"max_tokens,omitempty"` // 0: generation_config's max_new_tokens or max_length, else the rest of the context
+	MinTokens  int      `json:"min_tokens,omitempty"` // the answer does not end before; 0: as the files have it
+	Stop       []string `json:"stop,omitempty"`       // texts that end the answer and are not part of it; none: the files' stop_strings
 	StopTokens []int32  `json:"stop_tokens,omitempty"`
 	IgnoreEOS  bool     `json:"ignore_eos,omitempty"`
 	Sampling   Sampling `json:"sampling,omitzero"`
@@ -55,10 +55,11 @@ type Sampling struct {
 }
 
 // Beam asks for beam search, which does not sample; Width above 1 turns it on.
+// What is unset is as the checkpoint's files have it.
 type Beam struct {
-	Width         int      `json:"width,omitempty"`
-	LengthPenalty *float64 `json:"length_penalty,omitempty"` // nil: 1
-	Early         string   `json:"early,omitempty"`          // early_stopping: "true", "false" (default), "never"
+	Width         int      `json:"width,omitempty"`          // 0: the files' num_beams, which is rare; 1: none, whatever they say
+	LengthPenalty *float64 `json:"length_penalty,omitempty"` // nil: 1, if the files are silent
+	Early         string   `json:"early,omitempty"`          // early_stopping: "true", "false" (the usual), "never"
 }
 
 // Token is one step of an answer. Printing Text of every token prints the

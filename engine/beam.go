@@ -5,6 +5,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -36,6 +37,9 @@ type BeamConfig struct {
 	// As in Sampling, here applied to log-probabilities after the softmax, in float32, as Hugging Face does: they do not sum to 1 any more.
 	RepetitionPenalty, FrequencyPenalty, PresencePenalty float64
 	LogitBias                                            map[int32]float64
+	// What else changes the rows, and the source that it counts; a request sets both itself.
+	Constraints *Constraints
+	Source      []int32
 }
 
 // Check returns a *[ParamError] for the first field that cannot be honoured. A
@@ -62,6 +66,11 @@ func (c *BeamConfig) Check(vocab int) error {
 			return &ParamError{"EOS", id, "token ids start at 0"}
 		case vocab > 0 && int(id) >= vocab:
 			return &ParamError{"EOS", id, fmt.Sprintf("token ids end at %d", vocab-1)}
+		}
+	}
+	if c.Constraints != nil {
+		if err := c.Constraints.Check(vocab); err != nil {
+			return err
 		}
 	}
 	return checkPenalties(c.RepetitionPenalty, c.FrequencyPenalty, c.PresencePenalty, c.LogitBias, vocab)
@@ -97,6 +106,9 @@ type Beam struct {
 	spare   []beam       // the slices of the step before
 	best    []Hypothesis // finished, best first
 	history History      // the prompt; a beam's own tokens come and go
+	tokens  []int32      // the same for constraints: the prompt, and scratch behind it
+	prompt  int          // tokens of the prompt
+	softmax Logprobs
 	cand    []candidate
 	branch  []Branch
 }
@@ -119,7 +131,7 @@ func NewBeam(c BeamConfig, vocab int, prompt []int32) (*Beam, error) {
 		return nil, err
 	}
 	c.EOS = slices.Compact(slices.Sorted(slices.Values(c.EOS)))
-	b := &Beam{c: c, vocab: vocab, running: make([]beam, 1, c.Width)}
+	b := &Beam{c: c, vocab: vocab, running: make([]beam, 1, c.Width), tokens: slices.Clone(prompt), prompt: len(prompt)}
 	b.history.Reset(prompt)
 	return b, nil
 }
@@ -182,7 +194,9 @@ func (b *Beam) rank(logprobs [][]float32) error {
 		if len(row) != b.vocab {
 			panic("engine: a row of log-probabilities of another width than its beam search")
 		}
-		b.penalise(row, b.running[i].ids)
+		if err := b.shape(row, b.running[i].ids); err != nil {
+			return err
+		}
 		sum := b.running[i].sum
 		for id, lp := range row {
 			s := sum + lp
@@ -191,9 +205,6 @@ func (b *Beam) rank(logprobs [][]float32) error {
 			}
 			if !(s <= math.MaxFloat32) { // NaN or +Inf
 				return &LogitsError{int32(id), float64(lp)}
-			}
-			if b.steps < b.c.MinTokens && b.isEOS(int32(id)) {
-				continue
 			}
 			b.cand = append(b.cand, candidate{s, int32(i), int32(id)})
 			if len(b.cand) == full {
@@ -235,17 +246,45 @@ func (b *Beam) trim() (floor float32) {
 	return b.cand[n-1].sum
 }
 
-// penalise applies bias and penalties to the row of a beam with these tokens.
-func (b *Beam) penalise(row []float32, ids []int32) {
+// shape works penalties, constraints and MinTokens into the row of a beam with
+// these tokens.
+func (b *Beam) shape(row []float32, ids []int32) error {
 	c := &b.c
-	if c.RepetitionPenalty == 1 && c.FrequencyPenalty == 0 && c.PresencePenalty == 0 && len(c.LogitBias) == 0 {
-		return
+	penalties := c.RepetitionPenalty != 1 || c.FrequencyPenalty != 0 || c.PresencePenalty != 0 || len(c.LogitBias) > 0
+	if penalties || c.Constraints != nil {
+		for _, id := range ids {
+			b.history.Add(id)
+		}
+		defer b.history.undo(ids)
 	}
-	for _, id := range ids {
-		b.history.Add(id)
+	switch {
+	case c.Constraints != nil:
+		b.tokens = append(b.tokens[:b.prompt], ids...)
+		c.Constraints.apply(row, &place{
+			tokens: b.tokens, prompt: b.prompt, source: c.Source, eos: c.EOS, min: c.MinTokens, max: c.MaxTokens,
+			history: &b.history, repetition: c.RepetitionPenalty, frequency: c.FrequencyPenalty, presence: c.PresencePenalty, bias: c.LogitBias,
+		})
+		if c.Constraints.Renormalize {
+			return b.normalise(row)
+		}
+		return nil
+	case penalties:
+		adjust(row, &b.history, c.RepetitionPenalty, c.FrequencyPenalty, c.PresencePenalty, c.LogitBias)
 	}
-	adjust(row, &b.history, c.RepetitionPenalty, c.FrequencyPenalty, c.PresencePenalty, c.LogitBias)
-	b.history.undo(ids)
+	if b.steps < c.MinTokens {
+		ban(row, c.EOS)
+	}
+	return nil
+}
+
+// normalise makes scores log-probabilities again. A row that leaves no token
+// stays as it is: another beam's may.
+func (b *Beam) normalise(row []float32) error {
+	err := b.softmax.LogSoftmax(row, row)
+	if e := (*LogitsError)(nil); errors.As(err, &e) && e.ID < 0 {
+		return nil
+	}
+	return err
 }
 
 // extend appends the continuation of a running beam to next.

@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -23,7 +22,9 @@ type Request struct {
 	EOS       []int32   // end tokens; they are part of the answer
 	Sampling  Sampling
 	Beams     *BeamConfig // nil: no beam search; one prompt then
-	Logprobs  int         // -1: none; k: the token's own and the k best, before any penalty
+	// Constraints hold for every answer, in beam search, too; nil: there are none.
+	Constraints *Constraints
+	Logprobs    int // -1: none; k: the token's own and the k best, before any penalty
 
 	Tokenizer *tokenizer.Tokenizer // for Text and stop texts; nil: neither
 	Stop      *StopSet             // nil: none
@@ -85,6 +86,11 @@ func (e *Engine) check(req *Request) error {
 	}
 	if req.Beams != nil {
 		if err := req.Beams.Check(e.info.Vocab); err != nil {
+			return err
+		}
+	}
+	if req.Constraints != nil {
+		if err := req.Constraints.Check(e.info.Vocab); err != nil {
 			return err
 		}
 	}
@@ -165,6 +171,7 @@ type generation struct {
 	rows     []int32     // of hidden, that get logits
 	ready    []*sequence // the sequences of those rows
 	logits   []float32
+	drawn    Sampling // what is left of the request's when constraints have worked
 	recorder *Recorder
 	copies   []BlockCopy // to be made before the step
 	src, dst []int32     // the same
@@ -183,8 +190,10 @@ func (g *generation) admit() bool {
 	for i := range g.req.Prompts {
 		g.seqs = append(g.seqs, g.sequence(i))
 	}
-	if c := g.req.Beams; c != nil {
-		g.beam, _ = NewBeam(*c, g.e.info.Vocab, g.seqs[0].tokens) // checked in Submit
+	if g.req.Beams != nil {
+		c := *g.req.Beams
+		c.Constraints, c.Source = g.req.Constraints, g.req.Prompts[0]
+		g.beam, _ = NewBeam(c, g.e.info.Vocab, g.seqs[0].tokens) // checked in Submit
 	}
 	if g.req.Capture != nil {
 		g.recorder = NewRecorder(g.req.Capture, g.e.info, g.seqs[0].prompt)
@@ -339,10 +348,14 @@ func (g *generation) sample() (done bool, err error) {
 				return false, err
 			}
 		}
-		if g.written(q) < g.req.MinTokens {
+		sampling := &g.req.Sampling
+		switch {
+		case g.req.Constraints != nil:
+			row, sampling = g.constrained(row, q)
+		case g.written(q) < g.req.MinTokens:
 			row = g.without(row, g.req.EOS)
 		}
-		if t.ID, err = g.e.sampler.Sample(&g.req.Sampling, row, &q.history, seq, g.written(q)); err != nil {
+		if t.ID, err = g.e.sampler.Sample(sampling, row, &q.history, seq, g.written(q)); err != nil {
 			return false, err
 		}
 		if g.req.Logprobs >= 0 {
@@ -365,12 +378,22 @@ func (g *generation) sample() (done bool, err error) {
 // without is a copy of a row of logits in which some tokens cannot be chosen.
 func (g *generation) without(row []float32, ids []int32) []float32 {
 	g.e.row = append(g.e.row[:0], row...)
-	for _, id := range ids {
-		if id >= 0 && int(id) < len(row) {
-			g.e.row[id] = float32(math.Inf(-1))
-		}
-	}
+	ban(g.e.row, ids)
 	return g.e.row
+}
+
+// constrained is a copy of a row of logits with constraints, bias and penalties
+// worked in, and the sampling that is left to do.
+func (g *generation) constrained(row []float32, q *sequence) ([]float32, *Sampling) {
+	g.e.row = append(g.e.row[:0], row...)
+	p := &g.req.Sampling
+	g.req.Constraints.apply(g.e.row, &place{
+		tokens: q.tokens, prompt: q.prompt, source: g.req.Prompts[q.source], eos: g.req.EOS, min: g.req.MinTokens, max: g.req.MaxTokens,
+		history: &q.history, repetition: p.RepetitionPenalty, frequency: p.FrequencyPenalty, presence: p.PresencePenalty, bias: p.LogitBias,
+	})
+	g.drawn = *p
+	g.drawn.LogitBias, g.drawn.RepetitionPenalty, g.drawn.FrequencyPenalty, g.drawn.PresencePenalty = nil, 1, 0, 0
+	return g.e.row, &g.drawn
 }
 
 // written is how many tokens of the answer there are.

@@ -158,8 +158,11 @@ func (v *conversation) answer(ctx context.Context, text string) error {
 		if err != nil {
 			return v.broken(ctx, err, said.String())
 		}
-		said.WriteString(token.Text)
 		result = token.Result
+		if token.Choice > 0 { // of beams that the checkpoint asks for, the best answer
+			continue
+		}
+		said.WriteString(token.Text)
 		if v.cmd.JSON {
 			continue
 		}

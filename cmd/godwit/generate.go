@@ -194,6 +194,9 @@ func (c *generateCmd) stream(ctx context.Context, s *streams, model *godwit.Mode
 func (c *generateCmd) streamText(ctx context.Context, s *streams, model *godwit.Model, request godwit.Request) (*godwit.Result, error) {
 	text, ended := false, true
 	result, err := c.stream(ctx, s, model, request, func(t godwit.Token) error {
+		if t.Choice > 0 { // of beams that the checkpoint asks for, the best answer
+			return nil
+		}
 		if t.Text != "" {
 			text, ended = true, strings.HasSuffix(t.Text, "\n")
 		}
