@@ -26,3 +26,11 @@ func eachPath(t *testing.T, opt Options, f func(t *testing.T, d *Device)) {
 func TestDeviceConformance(t *testing.T) {
 	eachPath(t, Options{Exact: true}, func(t *testing.T, d *Device) { devicetest.Run(t, d) })
 }
+
+func TestDeviceConformanceFast(t *testing.T) {
+	eachPath(t, Options{}, func(t *testing.T, d *Device) {
+		target := devicetest.On(d)
+		target.Fast = true
+		devicetest.RunTarget(t, target)
+	})
+}

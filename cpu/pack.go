@@ -40,7 +40,7 @@ type format struct {
 }
 
 // formats are those there are; a type without one runs as another.
-var formats = []*format{&panelsF32}
+var formats = []*format{&panelsF32, &panelsQ4x0, &panelsQ4x1, &panelsQ8x0}
 
 func formatOf(t runtime.DType) *format {
 	for _, f := range formats {

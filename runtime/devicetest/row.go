@@ -39,6 +39,17 @@ type Target struct {
 	Device runtime.Device         // allocates operands and loads weights
 	Caches runtime.Device         // allocates KV caches
 	Run    func(runtime.Op) error // runs a checked operation
+	// Fast says that products with weights of other types than F32 and F16 round
+	// rows, or the weight, to fewer bits: to int8 by blocks at most.
+	Fast bool
+}
+
+// limit is the limit of a row on the target.
+func (t Target) limit(r Row) float64 {
+	if t.Fast && r.Op == "MatMul" && r.DType != quant.F32 && r.DType != quant.F16 {
+		return max(r.Limit, rounding)
+	}
+	return r.Limit
 }
 
 // Case is a row bound to a target: operands are uploaded, expectations known.

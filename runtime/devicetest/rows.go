@@ -18,6 +18,13 @@ const (
 	attending  = 1e-10 // two products around exponentials
 )
 
+// rounding is the limit of products that round rows to int8 by blocks of 32. The
+// largest of 32 normal values is about 2.1 deviations, so that a step of a 127th of it
+// leaves 2.1²/(12·127²) = 2.3e-5; a weight that had to take another type may leave 5e-5 more,
+// and a gate multiplies two such products and stretches their errors. A wrong
+// scale, zero point or block is above 1e-2.
+const rounding = 5e-4
+
 // cacheLimit is the limit of attention over a cache. F16 and BF16 are compared
 // with an oracle that rounds as they do. Q8_0 is compared with unrounded keys and values: its
 // own error is about 5e-5, a wrong scale or block is above 1e-2.

@@ -191,7 +191,7 @@ func (s *shadow) verify(c *Case) error {
 		}
 		return nil
 	}
-	return s.compare(c.Row.Limit)
+	return s.compare(c.target.limit(c.Row))
 }
 
 // compare is verify of plain memory.

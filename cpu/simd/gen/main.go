@@ -25,7 +25,10 @@ type program struct {
 
 // programs are all of them.
 var programs = []program{
+	{"blocks", blocks},
 	{"processor", processor},
+	{"vectors", vectors},
+	{"quantize", quantize},
 	{"products", products},
 }
 
