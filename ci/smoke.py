@@ -247,7 +247,7 @@ def readme(s, root):
     print("the commands of the README")
     commands = readme_commands(root)
     seen = {re.search(r"godwit (\S+)", c).group(1) for c in commands}
-    want = {"generate", "score", "embed", "fill-mask", "classify", "answer", "entities", "attend", "tokenize", "inspect", "models", "devices", "ptx", "version"}
+    want = {"generate", "score", "embed", "fill-mask", "classify", "answer", "entities", "attend", "tokenize", "inspect", "bench", "quality", "models", "devices", "ptx", "version"}
     s.check("the README shows every command", seen == want, f"missing {sorted(want - seen)}, unknown {sorted(seen - want)}")
     for command in commands:
         try:
