@@ -38,7 +38,8 @@ class Override(ctypes.Structure):
 
 def repack_overrides():
     """Tells the loader to put the blocks' matrices into the repacked layout."""
-    cpu = ctypes.CDLL(os.path.join(os.path.dirname(L.__file__), "lib", "libggml-cpu.so"))
+    # By the name that libllama wants: a wheel has copies for links, and a second copy would have other buffer types.
+    cpu = ctypes.CDLL(os.path.join(os.path.dirname(L.__file__), "lib", "libggml-cpu.so.0"))
     make = cpu["_Z35ggml_backend_cpu_repack_buffer_typev"]
     make.restype = ctypes.c_void_p
     return (Override * 2)(Override(BLOCK_MATRICES, make()), Override(None, None))
