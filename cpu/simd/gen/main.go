@@ -26,10 +26,12 @@ type program struct {
 // programs are all of them.
 var programs = []program{
 	{"blocks", blocks},
+	{"ceilings", ceilings},
 	{"processor", processor},
 	{"vectors", vectors},
 	{"quantize", quantize},
 	{"products", products},
+	{"tiles", tiles},
 }
 
 const constraint = "amd64,!noasm,!portable"

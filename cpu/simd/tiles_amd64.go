@@ -1,0 +1,63 @@
+//go:build !noasm && !portable
+
+package simd
+
+func tiles(p Path) Tiles {
+	if p < AMX {
+		return Tiles{}
+	}
+	return Tiles{TilesBF16: mulTilesBF16}
+}
+
+// tilesBF16 is what LDTILECFG reads for products of bf16 with two tiles of so many
+// rows: a byte 1, then from byte 16 on the bytes of a row of each tile, two each,
+// and from byte 48 on the rows.
+func tilesBF16(rows0, rows1 int) (tiles [64]byte) {
+	tiles[0] = 1
+	for i, n := range [8]int{rows0, rows0, rows1, rows1, rows0, rows1, 16, 16} {
+		if n > 0 {
+			tiles[16+2*i], tiles[48+i] = 64, byte(n)
+		}
+	}
+	return tiles
+}
+
+const (
+	tileHeight = 16 // rows of a tile
+	// A goroutine cannot be stopped inside of a call, and others may wait for it: a
+	// call reads at most tileBytes, or multiplies so many numbers, if a panel allows.
+	tileBytes = 1 << 20
+	tileMacs  = 1 << 28
+)
+
+func mulTilesBF16(c []float32, ldc int, a []byte, step int, b []byte, k, m, panels int) {
+	steps := (k + 31) / 32
+	size := steps * 32 * 2 * Panel
+	if m == 0 || panels == 0 {
+		return
+	}
+	if k == 0 {
+		for r := range m {
+			clear(c[r*ldc:][:panels*Panel])
+		}
+		return
+	}
+	_, _, _ = c[(m-1)*ldc+panels*Panel-1], a[(m-1)*step+steps*64-1], b[panels*size-1]
+	n := max(min(tileBytes/size, tileMacs/(size/2*m)), 1) // panels of a call
+	for p := 0; p < panels; p += n {
+		n := min(n, panels-p)
+		rows := m &^ (2*tileHeight - 1)
+		if rows > 0 {
+			tiles := tilesBF16(tileHeight, tileHeight)
+			mulBF16Tiles(&tiles, &c[p*Panel], ldc, &a[0], step, &b[p*size], steps, rows/(2*tileHeight), n)
+		}
+		switch rest := m - rows; {
+		case rest > tileHeight:
+			tiles := tilesBF16(tileHeight, rest-tileHeight)
+			mulBF16Tiles(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, 1, n)
+		case rest > 0:
+			tiles := tilesBF16(rest, 0)
+			mulBF16Tile(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, 1, n)
+		}
+	}
+}
