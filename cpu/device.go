@@ -37,6 +37,13 @@ type Device struct {
 	k         *simd.Kernels
 	weights   []*weight // of Memory.Addr-1
 	product   product
+	rows      struct {
+		gather    fastGather
+		norm      fastNorm
+		pointwise fastPointwise
+		rope      fastRoPE
+		combine   fastCombine
+	}
 }
 
 var _ runtime.Device = (*Device)(nil)
@@ -99,10 +106,17 @@ func (d *Device) Run(op runtime.Op) error {
 		}
 	case *runtime.Gather:
 		if w := d.weightOf(&o.Table); w != nil {
-			table := *o // its own copy: the operation belongs to the caller
-			table.Table = w.host
-			return d.gather.run(&d.pool, &table)
+			return d.rows.gather.run(d, o, &w.host)
 		}
+		return d.rows.gather.run(d, o, &o.Table)
+	case *runtime.Norm:
+		return d.rows.norm.run(d, o)
+	case *runtime.Pointwise:
+		return d.rows.pointwise.run(d, o)
+	case *runtime.RoPE:
+		return d.rows.rope.run(d, o)
+	case *runtime.Combine:
+		return d.rows.combine.run(d, o)
 	}
 	return d.Reference.Run(op)
 }

@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"time"
+
+	"github.com/godwit-ml/godwit/cpu/simd"
 )
 
 // ErrFault is what an operation returns when the memory of a weight can no
@@ -34,6 +36,9 @@ type worker struct {
 	values  []float32
 	exps    []float64
 	heap    []candidate
+
+	rowsOf   simd.Rows
+	normRows simd.NormRows
 }
 
 // pool runs jobs on a fixed number of workers, the caller being the first.

@@ -92,7 +92,7 @@ func (j *product) run(d *Device, o *runtime.MatMul, w *weight) error {
 	j.split(o, experts, len(d.pool.workers))
 	rows := int64(o.Out.Rows)
 	macs := rows * int64(j.depth) * int64(o.Out.Cols) * int64(parts)
-	return d.pool.run(j, len(j.bands)*j.groups*(len(j.cuts)-1), macs/16+rows*int64(o.Out.Cols)*work(o.Act)/8)
+	return d.pool.run(j, len(j.bands)*j.groups*(len(j.cuts)-1), macs/16+mapWork(d.k, o.Act, rows*int64(o.Out.Cols)))
 }
 
 // formRows brings the rows of X into the form of the multiplier.
@@ -193,13 +193,7 @@ func (j *product) task(w *worker, i int) {
 		if j.op.Gated {
 			up, ldu = j.multiply(w, &w.up, a, m, first+j.n+from, n)
 		}
-		for r := range m {
-			var u []float32
-			if up != nil {
-				u = up[r*ldu:][:n]
-			}
-			j.epilogue(y[r*ldy:][:n], u, b.matrix, j.row(b.from+r), g*j.n+from)
-		}
+		j.epilogue(w, y, ldy, up, ldu, b, g*j.n+from, n)
 	}
 }
 
@@ -241,35 +235,36 @@ func (j *product) multiply(w *worker, scratch *[]float32, a activations, m, firs
 }
 
 // epilogue makes Residual + Alpha·Act(v + bias), or Residual + Alpha·Act(v +
-// bias)·(up + bias), of a piece of a row and writes it.
-func (j *product) epilogue(v, up []float32, matrix, row, from int) {
+// bias)·(up + bias), of the rows of a band and n columns, and writes them.
+func (j *product) epilogue(w *worker, v []float32, ldv int, up []float32, ldu int, b band, from, n int) {
+	r := &w.rowsOf
+	*r = simd.Rows{X: v, Mul: up, LdX: ldv, LdMul: ldu, LdOut: j.out.stride, LdAdd: j.res.stride, M: b.to - b.from, N: n, In: 1, Alpha: j.alpha}
 	if j.bias.present() {
-		for c, x := range j.bias.row(matrix, from, len(v)) {
-			v[c] += x
-		}
-		if up != nil {
-			for c, x := range j.bias.row(matrix, j.n+from, len(v)) {
-				up[c] += x
-			}
+		if r.Bias = j.bias.row(b.matrix, from, n); up != nil {
+			r.MulBias = j.bias.row(b.matrix, j.n+from, n)
 		}
 	}
-	apply(j.op.Act, v)
-	if j.alpha != 1 {
-		for c := range v {
-			v[c] *= j.alpha
-		}
-	}
-	for c, x := range up {
-		v[c] *= x
-	}
-	out := j.out.row(row, from, len(v))
-	if !j.res.present() {
-		copy(out, v)
+	if j.op.Pick.IsZero() {
+		j.write(r, b.from, from)
 		return
 	}
-	for c, x := range j.res.row(row, from, len(v)) {
-		out[c] = x + v[c]
+	// Rows that pick a matrix stand anywhere.
+	r.M = 1
+	for i := b.from; i < b.to; i++ {
+		at := i - b.from
+		if r.X = v[at*ldv:]; up != nil {
+			r.Mul = up[at*ldu:]
+		}
+		j.write(r, int(j.order[i]), from)
 	}
+}
+
+// write runs the epilogue for rows of Out from one on.
+func (j *product) write(r *simd.Rows, row, from int) {
+	if r.Out = j.out.v[row*j.out.stride+from:]; j.res.present() {
+		r.Add = j.res.v[row*j.res.stride+from:]
+	}
+	j.k.Map[j.op.Act](r)
 }
 
 // rest writes the rows that pick no matrix.
