@@ -241,7 +241,7 @@ func fma(x, y, z float32) float32 {
 	return float32(math.Float64frombits(bits))
 }
 
-func blocksPortable() Blocks {
+func portableBlocks() Blocks {
 	return Blocks{
 		BlockHeight: 32,
 		MulQ4x0:     mulQ4x0, MulQ4x1: mulQ4x1, MulQ8x0: mulQ8x0,

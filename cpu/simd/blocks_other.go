@@ -2,4 +2,4 @@
 
 package simd
 
-func blocks(Path) Blocks { return blocksPortable() }
+func blocks(Path) Blocks { return portableBlocks() }

@@ -4,11 +4,47 @@
 
 package simd
 
-// mulQ4x0VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1.
+// mulQ4x0VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
 func mulQ4x0VNNI(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
 
-// mulQ4x1VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1.
+// mulQ4x1VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
 func mulQ4x1VNNI(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
 
-// mulQ8x0VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1.
+// mulQ8x0VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
 func mulQ8x0VNNI(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// mulQ4x0AVX512 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ4x0AVX512(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// mulQ4x0AVX2 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ4x0AVX2(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// floatQ4x0AVX512 is Blocks.FloatQ4x0 for blocks ≥ 1.
+func floatQ4x0AVX512(dst []float32, b []byte, blocks int)
+
+// floatQ4x0AVX2 is Blocks.FloatQ4x0 for blocks ≥ 1.
+func floatQ4x0AVX2(dst []float32, b []byte, blocks int)
+
+// mulQ4x1AVX512 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ4x1AVX512(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// mulQ4x1AVX2 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ4x1AVX2(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// floatQ4x1AVX512 is Blocks.FloatQ4x1 for blocks ≥ 1.
+func floatQ4x1AVX512(dst []float32, b []byte, blocks int)
+
+// floatQ4x1AVX2 is Blocks.FloatQ4x1 for blocks ≥ 1.
+func floatQ4x1AVX2(dst []float32, b []byte, blocks int)
+
+// mulQ8x0AVX512 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ8x0AVX512(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// mulQ8x0AVX2 is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.
+func mulQ8x0AVX2(c []float32, ldc int, a []byte, step int, b []byte, blocks int, m int, panels int)
+
+// floatQ8x0AVX512 is Blocks.FloatQ8x0 for blocks ≥ 1.
+func floatQ8x0AVX512(dst []float32, b []byte, blocks int)
+
+// floatQ8x0AVX2 is Blocks.FloatQ8x0 for blocks ≥ 1.
+func floatQ8x0AVX2(dst []float32, b []byte, blocks int)

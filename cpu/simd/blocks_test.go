@@ -135,7 +135,7 @@ func TestMulBlocksOracle(t *testing.T) {
 		rng := rand.New(rand.NewPCG(4, uint64(kind.size)))
 		a, step := formed(rng, m, 32*blocks)
 		w := kind.panels(rng, blocks*panels)
-		b := blocksPortable()
+		b := portableBlocks()
 		c, values := make([]float32, m*panels*Panel), make([]float32, panels*blocks*32*Panel)
 		kind.mul(&b)(c, panels*Panel, a, step, w, blocks, m, panels)
 		kind.floats(&b)(values, w, panels*blocks)

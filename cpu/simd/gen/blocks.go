@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -25,19 +24,33 @@ var blockTypes = []blockType{
 
 func (t blockType) size() int { return t.weights + t.scales }
 
-// blocks is the products of int8 with panels of blocks, on zmm registers.
+// blocks is the products of int8 with panels of blocks.
 func blocks(c *build.Context) {
 	for _, t := range blockTypes {
-		(&blockProduct{Context: c, blockType: t}).emit()
+		p := &dotProduct{blockProduct{Context: c, blockType: t, path: "VNNI", group: 4}}
+		p.emit(p)
+	}
+	for _, t := range blockTypes {
+		for _, p := range []*pairProduct{
+			{blockProduct: blockProduct{path: "AVX512", group: 4}, v: zmm, lanes: 16, at: 2},
+			{blockProduct: blockProduct{path: "AVX2", group: 2}, v: ymm, lanes: 8, at: t.vectorsAVX2()},
+		} {
+			p.Context, p.blockType = c, t
+			p.emit(p)
+		}
+		(&blockFloats{c, t, "AVX512", zmm, 16}).emit()
+		(&blockFloats{c, t, "AVX2", ymm, 8}).emit()
 	}
 }
 
-// blockProduct emits one product on VNNI. The weights of a block are unpacked to
-// Z0-Z15, two registers of 16 outputs for each four k, and stay there for all
-// rows. The accumulators are what c holds.
+// blockProduct emits a product: for each panel, for each of its blocks, unpacks
+// the block, and multiplies all rows by it, a group at a time. The accumulators
+// are what c holds.
 type blockProduct struct {
 	*build.Context
 	blockType
+	path  string
+	group int // rows that are multiplied at a time: at most 4
 
 	form  reg.GPVirtual // of the first row of the group, at the block's q
 	c     reg.GPVirtual // its outputs
@@ -49,15 +62,11 @@ type blockProduct struct {
 	b     reg.GPVirtual
 }
 
-// group is the rows that are multiplied at a time.
-const group = 4
-
-// scale, minimum and integer name registers: of the weight's d and m by the half
-// of the panel, and of the integer sums by row and half.
-func (k *blockProduct) scale(half int) reg.Register   { return zmm[16+half] }
-func (k *blockProduct) minimum(half int) reg.Register { return zmm[18+half] }
-func (k *blockProduct) integer(row, half int) reg.Register {
-	return zmm[20+2*row+half]
+// multiplier is the steps of a blockProduct: to unpack a block at b, and to
+// multiply some rows by it.
+type multiplier interface {
+	unpack()
+	rows(n int)
 }
 
 // row is the memory of row r of the group.
@@ -72,19 +81,12 @@ func (k *blockProduct) row(r int, base, step, step3 reg.Register, disp int) oper
 	return m
 }
 
-func (k *blockProduct) emit() {
-	k.Function("mul" + k.name + "VNNI")
-	k.Attributes(attr.NOSPLIT)
+func (k *blockProduct) emit(to multiplier) {
+	name := "mul" + k.name + k.path
+	k.Function(name)
 	k.SignatureExpr("func(c []float32, ldc int, a []byte, step int, b []byte, blocks, m, panels int)")
-	k.Doc("mul" + k.name + "VNNI is a MulBlocks for m ≥ 1, blocks ≥ 1.")
-	k.form, k.c, k.d, k.z, k.step, k.step3, k.ldc, k.ldc3, k.b =
-		k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64()
-	k.Load(k.Param("step"), k.step)
-	k.Load(k.Param("ldc"), k.ldc)
-	k.SHLQ(operand.Imm(2), k.ldc)
-	k.LEAQ(operand.Mem{Base: k.step, Index: k.step, Scale: 2}, k.step3)
-	k.LEAQ(operand.Mem{Base: k.ldc, Index: k.ldc, Scale: 2}, k.ldc3)
-	k.Load(k.Param("b").Base(), k.b)
+	k.Doc(name + " is a MulBlocks for m ≥ 1, blocks ≥ 1, panels ≥ 1.")
+	k.begin()
 	column, panel := k.GP64(), k.GP64()
 	k.Load(k.Param("c").Base(), column)
 	k.Load(k.Param("panels"), panel)
@@ -95,7 +97,9 @@ func (k *blockProduct) emit() {
 	k.XORQ(block, block)
 
 	k.Label("block")
-	k.unpack()
+	k.prefetch()
+	to.unpack()
+	k.ADDQ(operand.U32(k.size()), k.b)
 	// form = a + 32·block, d = a + 32·blocks + 4·block, z = d + 4·zero·blocks.
 	n := k.GP64()
 	k.Load(k.Param("a").Base(), k.form)
@@ -116,19 +120,21 @@ func (k *blockProduct) emit() {
 	k.MOVQ(column, k.c)
 	rows := k.GP64()
 	k.Load(k.Param("m"), rows)
-	k.SUBQ(operand.Imm(group), rows)
+	k.SUBQ(operand.Imm(uint64(k.group)), rows)
 	k.JLT(operand.LabelRef("single"))
 
 	k.Label("rows")
-	k.rows(group)
-	k.SUBQ(operand.Imm(group), rows)
+	to.rows(k.group)
+	k.next(k.group)
+	k.SUBQ(operand.Imm(uint64(k.group)), rows)
 	k.JGE(operand.LabelRef("rows"))
 
 	k.Label("single")
-	k.ADDQ(operand.Imm(group), rows)
+	k.ADDQ(operand.Imm(uint64(k.group)), rows)
 	k.JZ(operand.LabelRef("done"))
 	k.Label("row")
-	k.rows(1)
+	to.rows(1)
+	k.next(1)
 	k.DECQ(rows)
 	k.JNZ(operand.LabelRef("row"))
 
@@ -144,15 +150,28 @@ func (k *blockProduct) emit() {
 	k.RET()
 }
 
+// begin reads what does not change.
+func (k *blockProduct) begin() {
+	k.form, k.c, k.d, k.z, k.step, k.step3, k.ldc, k.ldc3, k.b =
+		k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64(), k.GP64()
+	k.Load(k.Param("step"), k.step)
+	k.Load(k.Param("ldc"), k.ldc)
+	k.SHLQ(operand.Imm(2), k.ldc)
+	k.LEAQ(operand.Mem{Base: k.step, Index: k.step, Scale: 2}, k.step3)
+	k.LEAQ(operand.Mem{Base: k.ldc, Index: k.ldc, Scale: 2}, k.ldc3)
+	k.Load(k.Param("b").Base(), k.b)
+}
+
 // clear sets the accumulators of a panel to zero.
 func (k *blockProduct) clear(column reg.GPVirtual) {
 	rows, at := k.GP64(), k.GP64()
 	k.Load(k.Param("m"), rows)
 	k.MOVQ(column, at)
-	k.VPXORD(zmm[0], zmm[0], zmm[0])
+	k.VPXOR(ymm[0], ymm[0], ymm[0])
 	k.Label("clear")
-	k.VMOVUPS(zmm[0], operand.Mem{Base: at})
-	k.VMOVUPS(zmm[0], operand.Mem{Base: at, Disp: 64})
+	for i := range 4 {
+		k.VMOVUPS(ymm[0], operand.Mem{Base: at, Disp: 32 * i})
+	}
 	k.ADDQ(k.ldc, at)
 	k.DECQ(rows)
 	k.JNZ(operand.LabelRef("clear"))
@@ -161,11 +180,34 @@ func (k *blockProduct) clear(column reg.GPVirtual) {
 // ahead is how far before its use memory of a panel is asked for, bytes.
 const ahead = 4096
 
-// unpack reads a block of a panel.
-func (k *blockProduct) unpack() {
+// prefetch asks for what comes after the block.
+func (k *blockProduct) prefetch() {
 	for at := 0; at < k.size(); at += 64 {
 		k.PREFETCHT0(operand.Mem{Base: k.b, Disp: ahead + at})
 	}
+}
+
+// next goes on by n rows.
+func (k *blockProduct) next(n int) {
+	for _, p := range []reg.GPVirtual{k.form, k.d, k.z} {
+		k.LEAQ(operand.Mem{Base: p, Index: k.step, Scale: uint8(n)}, p)
+	}
+	k.LEAQ(operand.Mem{Base: k.c, Index: k.ldc, Scale: uint8(n)}, k.c)
+}
+
+// dotProduct is the product on VNNI. The weights of a block are unpacked to
+// Z0-Z15, two registers of 16 outputs for each four k, and stay there for all
+// rows.
+type dotProduct struct{ blockProduct }
+
+// scale, minimum and integer name registers: of the weight's d and m by the half
+// of the panel, and of the integer sums by row and half.
+func (k *dotProduct) scale(half int) reg.Register        { return zmm[16+half] }
+func (k *dotProduct) minimum(half int) reg.Register      { return zmm[18+half] }
+func (k *dotProduct) integer(row, half int) reg.Register { return zmm[20+2*row+half] }
+
+// unpack reads a block of a panel.
+func (k *dotProduct) unpack() {
 	if k.nibbles {
 		mask := zmm[31]
 		ones := k.GP32()
@@ -188,11 +230,10 @@ func (k *blockProduct) unpack() {
 			k.VCVTPH2PS(operand.Mem{Base: k.b, Disp: k.weights + 64 + 32*half}, k.minimum(half))
 		}
 	}
-	k.ADDQ(operand.U32(k.size()), k.b)
 }
 
-// rows multiplies a group of rows by the block and goes on to the next group.
-func (k *blockProduct) rows(n int) {
+// rows multiplies n rows by the block.
+func (k *dotProduct) rows(n int) {
 	x := zmm[28]
 	for r := range n {
 		for half := range 2 {
@@ -225,8 +266,4 @@ func (k *blockProduct) rows(n int) {
 			k.VMOVUPS(k.integer(r, half), out)
 		}
 	}
-	for _, p := range []reg.GPVirtual{k.form, k.d, k.z} {
-		k.LEAQ(operand.Mem{Base: p, Index: k.step, Scale: uint8(n)}, p)
-	}
-	k.LEAQ(operand.Mem{Base: k.c, Index: k.ldc, Scale: uint8(n)}, k.c)
 }
