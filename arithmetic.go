@@ -87,11 +87,11 @@ func arithmeticOf(t runtime.DType) string {
 }
 
 // mostly is the type of most parameters in matrices.
-func (cp *checkpoint) mostly() runtime.DType {
+func (c *checkpoint) mostly() runtime.DType {
 	counts := map[runtime.DType]int64{}
 	best := runtime.F32
-	for _, name := range cp.weights.Names() {
-		t, _ := cp.weights.Info(name)
+	for _, name := range c.weights.Names() {
+		t, _ := c.weights.Info(name)
 		if rows, cols := t.RowsCols(); rows > 1 && cols > 1 {
 			counts[t.DType] += int64(rows) * int64(cols)
 		}

@@ -28,7 +28,7 @@ type generateCmd struct {
 	MaxTokens int      `group:"sampling" short:"n" aliases:"predict,n-predict" placeholder:"N" help:"Most tokens of the answer; unset: what the checkpoint says, else the rest of the context."`
 	Stop      []string `group:"sampling" sep:"none" placeholder:"TEXT" help:"A text that ends the answer and is no part of it; may be repeated."`
 	samplingFlags
-	Beams int `group:"sampling" placeholder:"N" help:"Beam search of this width, which does not sample."`
+	Beams int `group:"sampling" placeholder:"N" help:"Beam search of this width, which does not sample; 1: none; unset: what the checkpoint asks for."`
 
 	Logprobs int  `group:"output" placeholder:"K" help:"Log-probabilities of each token and of the K best."`
 	Tokens   bool `group:"output" help:"One line of JSON a token, as it comes."`
