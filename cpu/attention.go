@@ -39,7 +39,7 @@ type queries struct {
 func (j *attention) run(p *pool, o *runtime.Attention) error {
 	j.op, j.d, j.dv, j.group = o, o.Q.Cols/o.Heads, o.Out.Cols/o.Heads, o.Heads/o.KVHeads
 	j.bind(o)
-	if err := j.split(o); err != nil {
+	if err := j.split(o, tileRows); err != nil {
 		return err
 	}
 	if err := j.checkIndices(o); err != nil {
@@ -78,9 +78,9 @@ func (j *attention) bind(o *runtime.Attention) {
 	j.maxK = o.Probs.Cols / o.Heads
 }
 
-// split cuts the sequences into tiles and checks the integers that say where
-// they lie.
-func (j *attention) split(o *runtime.Attention) error {
+// split cuts the sequences into tiles of some rows and checks the integers that
+// say where they lie.
+func (j *attention) split(o *runtime.Attention, most int) error {
 	j.tiles = j.tiles[:0]
 	starts, lens := o.QStarts.I32s(), o.KLens.I32s()
 	end := 0
@@ -96,8 +96,8 @@ func (j *attention) split(o *runtime.Attention) error {
 			return err
 		}
 		rows := int(starts[n+1] - starts[n])
-		for i := 0; i < rows; i += tileRows {
-			t := queries{seq: n, row: int(starts[n]) + i, n: min(tileRows, rows-i), pos: keys - rows + i, keys: keys}
+		for i := 0; i < rows; i += most {
+			t := queries{seq: n, row: int(starts[n]) + i, n: min(most, rows-i), pos: keys - rows + i, keys: keys}
 			t.lo, _ = j.visible(t.pos, keys)
 			_, t.hi = j.visible(t.pos+t.n-1, keys)
 			t.hi = max(t.hi, t.lo)

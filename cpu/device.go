@@ -44,6 +44,8 @@ type Device struct {
 		rope      fastRoPE
 		combine   fastCombine
 	}
+	keep   fastStore
+	attend fastAttention
 }
 
 var _ runtime.Device = (*Device)(nil)
@@ -117,6 +119,10 @@ func (d *Device) Run(op runtime.Op) error {
 		return d.rows.rope.run(d, o)
 	case *runtime.Combine:
 		return d.rows.combine.run(d, o)
+	case *runtime.StoreKV:
+		return d.keep.run(&d.pool, o)
+	case *runtime.Attention:
+		return d.attend.run(d, o)
 	}
 	return d.Reference.Run(op)
 }

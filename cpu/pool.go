@@ -39,6 +39,8 @@ type worker struct {
 
 	rowsOf   simd.Rows
 	normRows simd.NormRows
+
+	attending attending
 }
 
 // pool runs jobs on a fixed number of workers, the caller being the first.

@@ -1,0 +1,499 @@
+package cpu
+
+// Attention of the fast device. Keys come in spans of 256: for each, two products
+// with a softmax between, whose largest score is the span's own; spans are merged
+// in ascending order.
+
+import (
+	"math"
+	"slices"
+	"sync/atomic"
+
+	"github.com/godwit-ml/godwit/cpu/simd"
+	"github.com/godwit-ml/godwit/quant"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// fastAttention is the job of one Attention. A task is a tile, some queries of a
+// sequence with all query heads of one KV head, and some spans of their keys.
+//
+// The rows of a tile are its queries, and of each the heads. The bits of a row
+// depend on its own query and on which keys it sees, nothing else: each product
+// sums in ascending order, each span by itself.
+type fastAttention struct {
+	attention
+	kernel *simd.Kernels
+	step   int     // rows that are brought through a span at once
+	panels int     // of 32 features of values
+	wide   int     // their features
+	mixed  bool    // scores are more than scaled products
+	factor float32 // of scores, in powers of 2
+	keys   cacheBlocks
+	values cacheBlocks
+	direct *simd.Direct // for few rows; nil where there is none
+
+	pieces   []piece
+	shares   []share
+	partials []float32
+}
+
+// piece is a task: spans from ≤ s < to of a tile and a KV head.
+type piece struct {
+	tile, kv, from, to int32
+	share              int32 // of the tile and head, -1 if the piece has all spans
+}
+
+// share is a tile and head that several pieces work on; the last to end merges.
+type share struct {
+	left  atomic.Int32
+	at    int // partials of the first span
+	first int // that span
+	spans int
+}
+
+// attending is a worker's scratch for attention.
+type attending struct {
+	memory      []byte
+	q, s        []float32 // [rows][d], [16][Span]
+	part, acc   []float32 // [16][wide], [rows][wide]
+	keys        []float32 // panels [Span/32][d][32]
+	values      []float32 // panels [wide/32][Span][32]
+	peak, sum   []float32 // of a row
+	peaks       []float32 // of a row and span, for Probs
+	rows        simd.Seen
+	at, valueAt [simd.Span / simd.Lanes]int
+}
+
+const (
+	attentionRows = 192 // rows of a tile, about: with a span of keys and values they stay in the second-level cache
+	fewRows       = 32  // most rows of a tile whose spans are shared out
+)
+
+func (j *fastAttention) run(d *Device, o *runtime.Attention) error {
+	j.op, j.kernel, j.d, j.dv, j.group = o, d.k, o.Q.Cols/o.Heads, o.Out.Cols/o.Heads, o.Heads/o.KVHeads
+	j.bind(o)
+	if err := j.split(o, max(attentionRows/j.group, 1)); err != nil {
+		return err
+	}
+	if err := j.checkIndices(o); err != nil {
+		return err
+	}
+	j.step = simd.SpanRows / j.kernel.Height * j.kernel.Height
+	j.panels = (j.dv + simd.Panel - 1) / simd.Panel
+	j.wide = j.panels * simd.Panel
+	j.mixed = o.SoftCap != 0 || j.slopes != nil || j.keyBias.present() || j.relIndex != nil
+	j.factor = math.Log2E
+	if !j.mixed {
+		j.factor *= scale(o.Scale)
+	}
+	j.direct = nil
+	if j.blocks != nil {
+		j.keys.bind(&o.K, o.BlockSize, o.KVHeads, true)
+		j.values.bind(&o.V, o.BlockSize, o.KVHeads, false)
+		j.direct = j.directKernels()
+	}
+	j.cut(o, len(d.pool.workers))
+	work := int64(0)
+	for i := range j.tiles {
+		work += int64(j.tiles[i].n) * int64(j.tiles[i].hi-j.tiles[i].lo)
+	}
+	return d.pool.run(j, len(j.pieces), work*int64(o.Heads)*int64(4+(j.d+j.dv)/16)/4)
+}
+
+// directKernels are those for the order of the cache; nil if there are none.
+func (j *fastAttention) directKernels() *simd.Direct {
+	if !j.keys.ordered || !j.values.ordered || j.dv%simd.Lanes != 0 {
+		return nil
+	}
+	switch j.op.K.DType {
+	case runtime.F32:
+		return j.kernel.DirectF32
+	case runtime.F16:
+		return j.kernel.DirectF16
+	case runtime.BF16:
+		return j.kernel.DirectBF16
+	case quant.Q8_0:
+		if j.d%q8Block == 0 {
+			return j.kernel.DirectQ8
+		}
+	}
+	return nil
+}
+
+// cut makes the pieces: long ones first, so that workers end together, and spans
+// of their own where there would be fewer than a few a worker.
+func (j *fastAttention) cut(o *runtime.Attention, threads int) {
+	j.pieces, j.shares = j.pieces[:0], j.shares[:0]
+	long := 0
+	for i := range j.tiles {
+		long = max(long, j.tiles[i].n)
+	}
+	if long > 1 {
+		slices.SortStableFunc(j.tiles, func(a, b queries) int { return b.n*(b.hi-b.lo) - a.n*(a.hi-a.lo) })
+	}
+	whole, wanted, at := len(j.tiles)*o.KVHeads, 4*threads, 0
+	for i := range j.tiles {
+		t := &j.tiles[i]
+		first, end := t.lo/simd.Span, (t.hi+simd.Span-1)/simd.Span
+		each := end - first // spans of a piece
+		if threads > 1 && whole < wanted && t.n*j.group <= fewRows {
+			pieces := min((wanted+whole-1)/whole, each)
+			each = (each + max(pieces, 1) - 1) / max(pieces, 1)
+		}
+		for kv := range o.KVHeads {
+			p := piece{tile: int32(i), kv: int32(kv), from: int32(first), to: int32(end), share: -1}
+			if each >= end-first {
+				j.pieces = append(j.pieces, p)
+				continue
+			}
+			p.share = int32(len(j.shares))
+			j.shares = append(j.shares, share{at: at, first: first, spans: end - first})
+			at += (end - first) * j.partial(t)
+			for from := first; from < end; from += each {
+				p.from, p.to = int32(from), int32(min(from+each, end))
+				j.pieces = append(j.pieces, p)
+				j.shares[p.share].left.Add(1)
+			}
+		}
+	}
+	if at > 0 {
+		j.partials = floatsFor(&j.partials, at)
+	}
+}
+
+// partial is how many floats a span of a tile leaves: of each row its sums, peak,
+// and sum of exponentials.
+func (j *fastAttention) partial(t *queries) int { return j.padded(t) * (j.wide + 2) }
+
+// padded is the number of rows of a tile, to whole calls.
+func (j *fastAttention) padded(t *queries) int {
+	return (t.n*j.group + simd.SpanRows - 1) / simd.SpanRows * simd.SpanRows
+}
+
+func (j *fastAttention) task(w *worker, i int) {
+	p := &j.pieces[i]
+	t, a := &j.tiles[p.tile], &w.attending
+	j.prepare(a, t)
+	j.fetchQueries(a, t, int(p.kv))
+	if p.share >= 0 {
+		sh := &j.shares[p.share]
+		for s := int(p.from); s < int(p.to); s++ {
+			j.span(w, t, int(p.kv), s, j.partials[sh.at+(s-sh.first)*j.partial(t):][:j.partial(t)])
+		}
+		if sh.left.Add(-1) == 0 {
+			j.start(a, t, int(p.kv))
+			for s := range sh.spans {
+				j.mergeAll(a, t, s, j.partials[sh.at+s*j.partial(t):][:j.partial(t)])
+			}
+			j.finish(a, t, int(p.kv))
+		}
+		return
+	}
+	j.start(a, t, int(p.kv))
+	for s := int(p.from); s < int(p.to); s++ {
+		j.span(w, t, int(p.kv), s, nil)
+	}
+	j.finish(a, t, int(p.kv))
+}
+
+// prepare makes the scratch for a tile.
+func (j *fastAttention) prepare(a *attending, t *queries) {
+	rows := j.padded(t)
+	sizes := [...]int{rows * j.d, simd.SpanRows * simd.Span, simd.SpanRows * j.wide, rows * j.wide, simd.Span * j.d, simd.Span * j.wide, rows, rows, 0}
+	if j.probs.present() {
+		sizes[8] = rows * ((t.hi+simd.Span-1)/simd.Span - t.lo/simd.Span)
+	}
+	total := 0
+	for _, n := range sizes {
+		total += (n + 15) &^ 15
+	}
+	v := floatsAt(alignedTo(&a.memory, 4*total))
+	for i, p := range [...]*[]float32{&a.q, &a.s, &a.part, &a.acc, &a.keys, &a.values, &a.peak, &a.sum, &a.peaks} {
+		*p, v = v[:sizes[i]:sizes[i]], v[(sizes[i]+15)&^15:]
+	}
+}
+
+// fetchQueries copies the queries of the tile, row by row.
+func (j *fastAttention) fetchQueries(a *attending, t *queries, kv int) {
+	n := j.group * j.d
+	for i := range t.n {
+		copy(a.q[i*n:][:n], j.q.row(t.row+i, kv*n, n))
+	}
+}
+
+// start sets what rows have before their first key: nothing, or a sink.
+func (j *fastAttention) start(a *attending, t *queries, kv int) {
+	rows := t.n * j.group
+	clear(a.acc[:rows*j.wide])
+	for i := range rows {
+		a.peak[i], a.sum[i] = float32(math.Inf(-1)), 0
+		if j.sinks == nil {
+			continue
+		}
+		sink := float64(j.sinks[kv*j.group+i%j.group]) * math.Log2E
+		peak := float32(sink)
+		switch {
+		case sink != sink:
+			a.sum[i] = peak
+		case !math.IsInf(sink, -1):
+			a.peak[i], a.sum[i] = peak, float32(math.Exp2(sink-float64(peak)))
+		}
+	}
+}
+
+// sight is the keys of a span that rows of a tile see.
+type sight struct {
+	from, to int  // some row sees them
+	even     bool // and all rows
+}
+
+// look sets what the m rows from first on see of a span.
+func (j *fastAttention) look(r *simd.Seen, t *queries, first, m, base int) sight {
+	g := sight{from: simd.Span, even: true}
+	for i := range m {
+		if i > 0 && (first+i)%j.group != 0 {
+			r.From[i], r.To[i] = r.From[i-1], r.To[i-1]
+			continue
+		}
+		lo, hi := j.visible(t.pos+(first+i)/j.group, t.keys)
+		lo, hi = max(lo-base, 0), min(hi-base, simd.Span)
+		if lo >= hi {
+			lo, hi = 0, 0
+		}
+		r.From[i], r.To[i] = int32(lo), int32(hi)
+		if i > 0 && (r.From[i] != r.From[i-1] || r.To[i] != r.To[i-1]) {
+			g.even = false
+		}
+		if lo < hi {
+			g.from, g.to = min(g.from, lo), max(g.to, hi)
+		}
+	}
+	return g
+}
+
+// span brings the rows of a tile through one span: merged into what a has of
+// them, or, if partial is there, put there.
+func (j *fastAttention) span(w *worker, t *queries, kv, s int, partial []float32) {
+	a, base := &w.attending, s*simd.Span
+	lo, hi := max(t.lo, base)-base, min(t.hi, base+simd.Span)-base
+	direct := j.direct != nil && t.n == 1
+	if direct {
+		j.locate(a, t, kv, base, lo, hi)
+	} else {
+		j.collect(w, t, kv, base, lo, hi)
+	}
+	rows, checked, clean := t.n*j.group, false, false
+	for first := 0; first < rows; first += j.step {
+		m := min(j.step, rows-first)
+		r, part := &a.rows, a.part
+		if partial != nil {
+			part = partial[first*j.wide:]
+		}
+		g := j.look(r, t, first, m, base)
+		if g.from >= g.to {
+			for i := range m {
+				r.Peak[i], r.Sum[i] = float32(math.Inf(-1)), 0
+			}
+			if partial != nil {
+				clear(part[:m*j.wide])
+			}
+		} else {
+			j.score(a, t, kv, first, m, base, g, direct)
+			switch {
+			case direct:
+				j.direct.Weigh(part, j.wide, a.s, j.dv, m, j.values.bytes, a.valueAt[:], j.values.part, g.from, g.to)
+			default:
+				if !g.even && !checked {
+					clean, checked = j.allFinite(a, lo, hi), true
+				}
+				j.weighRows(a, part, m, g, g.even || clean)
+			}
+			if partial == nil {
+				j.kernel.Merge(a.acc[first*j.wide:], part, j.wide, a.peak[first:], a.sum[first:], r, m)
+			}
+		}
+		if partial != nil {
+			state := partial[j.padded(t)*j.wide:]
+			copy(state[first:], r.Peak[:m])
+			copy(state[j.padded(t)+first:], r.Sum[:m])
+		}
+	}
+}
+
+// mergeAll merges span number s of the tile, which was put aside.
+func (j *fastAttention) mergeAll(a *attending, t *queries, s int, partial []float32) {
+	rows, padded := t.n*j.group, j.padded(t)
+	state := partial[padded*j.wide:]
+	if spans := len(a.peaks) / padded; spans > 0 { // another worker may have kept them
+		for i := range rows {
+			a.peaks[i*spans+s] = state[i]
+		}
+	}
+	for first := 0; first < rows; first += j.step {
+		m := min(j.step, rows-first)
+		copy(a.rows.Peak[:m], state[first:])
+		copy(a.rows.Sum[:m], state[padded+first:])
+		j.kernel.Merge(a.acc[first*j.wide:], partial[first*j.wide:], j.wide, a.peak[first:], a.sum[first:], &a.rows, m)
+	}
+}
+
+// score makes exponentials of the m rows from first on with the keys of a span.
+func (j *fastAttention) score(a *attending, t *queries, kv, first, m, base int, g sight, direct bool) {
+	if direct {
+		step := j.keys.block * max(j.keys.size, 1)
+		if j.keys.dtype == quant.Q8_0 {
+			step = j.keys.block
+		}
+		from, to := g.from/simd.Lanes, (g.to+simd.Lanes-1)/simd.Lanes
+		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*j.d:], j.d, m, j.keys.bytes, a.at[from:to], step)
+	} else {
+		from, to := g.from/simd.Panel, (g.to+simd.Panel-1)/simd.Panel
+		for i := 0; i < m; i += j.kernel.Height {
+			j.kernel.MulF32(a.s[i*simd.Span+from*simd.Panel:], simd.Span, a.q[(first+i)*j.d:], j.d, a.keys[from*simd.Panel*j.d:], j.d, min(j.kernel.Height, m-i), to-from, false)
+		}
+	}
+	if j.mixed {
+		for i := range m {
+			if from, to := int(a.rows.From[i]), int(a.rows.To[i]); from < to {
+				j.bias(a.s[i*simd.Span:][from:to], t, (first+i)/j.group, kv*j.group+(first+i)%j.group, base+from)
+			}
+		}
+	}
+	j.kernel.Soften(a.s, g.from&^63, (g.to+63)&^63, j.factor, &a.rows, m)
+	if j.probs.present() {
+		j.keepProbs(a, t, kv, first, m, base)
+	}
+}
+
+// weighRows is part = exponentials·values. Where rows see different keys, the
+// exponentials of those they do not see are zero, which counts for nothing as long
+// as values are finite.
+func (j *fastAttention) weighRows(a *attending, part []float32, m int, g sight, together bool) {
+	height := j.kernel.Height
+	if !together {
+		height = 1
+	}
+	for i := 0; i < m; i += height {
+		n, from, to := min(height, m-i), g.from, g.to
+		if !together {
+			from, to = int(a.rows.From[i]), int(a.rows.To[i])
+		}
+		for p := range j.panels {
+			j.kernel.MulF32(part[i*j.wide+p*simd.Panel:], j.wide, a.s[i*simd.Span+from:], simd.Span, a.values[(p*simd.Span+from)*simd.Panel:], to-from, n, 1, false)
+		}
+	}
+}
+
+// allFinite reports whether the values of keys lo ≤ j < hi of the span are.
+func (j *fastAttention) allFinite(a *attending, lo, hi int) bool {
+	for p := range j.panels {
+		if !j.kernel.Finite(a.values[(p*simd.Span+lo)*simd.Panel : (p*simd.Span+hi)*simd.Panel]) {
+			return false
+		}
+	}
+	return true
+}
+
+// finish divides by the sums of exponentials and writes the rows of Out.
+func (j *fastAttention) finish(a *attending, t *queries, kv int) {
+	for i := range t.n {
+		lo, hi := j.visible(t.pos+i, t.keys)
+		for g := range j.group {
+			row, h := i*j.group+g, kv*j.group+g
+			out := j.out.row(t.row+i, h*j.dv, j.dv)
+			if lo >= hi {
+				clear(out)
+				continue
+			}
+			j.kernel.Divide(out, a.acc[row*j.wide:][:j.dv], a.sum[row])
+			if j.probs.present() {
+				j.finishProbs(a, t, row, h, lo, hi)
+			}
+		}
+	}
+}
+
+// keepProbs writes the exponentials to Probs, and keeps the largest score.
+func (j *fastAttention) keepProbs(a *attending, t *queries, kv, first, m, base int) {
+	spans := len(a.peaks) / j.padded(t)
+	for i := range m {
+		row := first + i
+		from, to := int(a.rows.From[i]), int(a.rows.To[i])
+		copy(j.probs.row(t.row+row/j.group, (kv*j.group+row%j.group)*j.maxK+base+from, to-from), a.s[i*simd.Span+from:])
+		a.peaks[row*spans+base/simd.Span-t.lo/simd.Span] = a.rows.Peak[i]
+	}
+}
+
+// finishProbs turns exponentials of keys lo ≤ j < hi into probabilities.
+func (j *fastAttention) finishProbs(a *attending, t *queries, row, h, lo, hi int) {
+	spans := len(a.peaks) / j.padded(t)
+	for at := lo; at < hi; {
+		s := at / simd.Span
+		end := min((s+1)*simd.Span, hi)
+		factor := float32(math.Exp2(float64(a.peaks[row*spans+s-t.lo/simd.Span])-float64(a.peak[row])) / float64(a.sum[row]))
+		p := j.probs.row(t.row+row/j.group, h*j.maxK+at, end-at)
+		for i := range p {
+			p[i] *= factor
+		}
+		at = end
+	}
+}
+
+// bias turns products s of query r of the tile and head h with the keys from key
+// on into scores.
+func (j *fastAttention) bias(s []float32, t *queries, r, h, key int) {
+	o := j.op
+	factor := scale(o.Scale)
+	if o.SoftCap != 0 {
+		j.kernel.Cap(s, factor, o.SoftCap)
+	} else {
+		for i := range s {
+			s[i] *= factor
+		}
+	}
+	distance := key - (t.pos + r)
+	if j.slopes != nil {
+		slope := j.slopes[h]
+		for i := range s {
+			s[i] += float32(slope * float32(distance+i))
+		}
+	}
+	if j.keyBias.present() {
+		for i, x := range j.keyBias.row(h, key, len(s)) {
+			s[i] += x
+		}
+	}
+	if j.relIndex != nil {
+		j.relate(s, t, r, h, key, distance)
+	}
+}
+
+// relate adds the biases that RelIndex selects by distance.
+func (j *fastAttention) relate(s []float32, t *queries, r, h, key, distance int) {
+	var q []float32
+	if j.qRel.present() {
+		q = j.qRel.row(t.row+r, h*j.relCount, j.relCount)
+	}
+	for i := range s {
+		m := min(max(distance+i, -j.relReach), j.relReach) + j.relReach
+		index := int(j.relIndex[m])
+		if j.relBias.present() {
+			s[i] += j.relBias.v[index*j.relBias.stride+h]
+		}
+		if q != nil {
+			s[i] += q[index]
+		}
+		if j.kRel.present() {
+			s[i] += j.kRel.v[(int(j.kStarts[t.seq])+key+i)*j.kRel.stride+h*j.relCount+index]
+		}
+	}
+}
+
+// floatsFor makes *s at least n floats long, beginning at a multiple of 64 bytes;
+// what it held is lost.
+func floatsFor(s *[]float32, n int) []float32 {
+	if cap(*s) < n {
+		*s = floatsAt(runtime.AlignedBytes(int64(n+n/4) * 4))
+	}
+	return (*s)[:n]
+}

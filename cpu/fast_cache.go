@@ -1,0 +1,142 @@
+package cpu
+
+// The paged cache of the fast device: the order inside a block, StoreKV, and
+// where attention finds keys and values.
+
+import (
+	"encoding/binary"
+
+	"github.com/godwit-ml/godwit/cpu/simd"
+	"github.com/godwit-ml/godwit/quant"
+	"github.com/godwit-ml/godwit/runtime"
+)
+
+// cacheBlocks is a cache tensor in the order of the fast device. Blocks lie one
+// after the other. Where the tokens B of a block are a multiple of 16, and T is
+// an element,
+//
+//	keys    [columns][B] T; in Q8_0 [columns/32] of {[32][B] int8, [B] f16 scale}
+//	values  [heads][B][Dv] T; so too in Q8_0 if 32 divides Dv
+//
+// so that 16 keys are a vector for each feature, and a head's values are read in
+// one go. Else rows lie as they are given.
+type cacheBlocks struct {
+	cacheRows
+	block   int  // tokens
+	heads   int  // KV heads
+	ordered bool // as above; else rows
+	keys    bool
+	head    int // elements of a head
+	part    int // bytes of a row of a head, of values in order
+	size    int // bytes of an element, if it is no block type
+}
+
+func (c *cacheBlocks) bind(t *runtime.Tensor, block, heads int, keys bool) {
+	*c = cacheBlocks{cacheRows: cacheOf(t), block: block, heads: heads, keys: keys, head: t.Cols / heads}
+	c.part, c.size = c.row/heads, c.row/max(c.cols, 1)
+	c.ordered = block%simd.Lanes == 0 && (keys || t.DType != quant.Q8_0 || c.head%32 == 0)
+}
+
+// Sizes in Q8_0.
+const (
+	q8Block = 32          // elements
+	q8Size  = 2 + q8Block // bytes: the scale, and the elements
+	f16NaN  = uint16(0x7e00)
+)
+
+// keyAt is where element e of head h of the key of token i of a block lies.
+func (c *cacheBlocks) keyAt(block, h, e, i int) int {
+	at, col := block*c.block*c.row, h*c.head+e
+	if c.dtype == quant.Q8_0 {
+		return at + col/q8Block*q8Size*c.block + col%q8Block*c.block + i
+	}
+	return at + (col*c.block+i)*c.size
+}
+
+// scaleAt is where the scale of that element lies.
+func (c *cacheBlocks) scaleAt(block, h, e, i int) int {
+	col := h*c.head + e
+	return block*c.block*c.row + (col/q8Block*q8Size+q8Block)*c.block + 2*i
+}
+
+// valueAt is where the value of head h of token i of a block begins.
+func (c *cacheBlocks) valueAt(block, h, i int) int {
+	return block*c.block*c.row + (h*c.block+i)*c.part
+}
+
+// put writes a row that was converted to the cache's type, in its plain order, to
+// a slot.
+func (c *cacheBlocks) put(slot int, row []byte) {
+	block, i := slot/c.block, slot%c.block
+	switch {
+	case !c.ordered:
+		copy(c.bytes[slot*c.row:], row)
+	case !c.keys:
+		for h := range c.heads {
+			copy(c.bytes[c.valueAt(block, h, i):], row[h*c.part:][:c.part])
+		}
+	case c.dtype == quant.Q8_0:
+		for b := range c.cols / q8Block {
+			in := row[b*q8Size:][:q8Size]
+			out := c.bytes[c.keyAt(block, 0, b*q8Block, i):]
+			for e, x := range in[2:] {
+				out[e*c.block] = x
+			}
+			copy(c.bytes[c.scaleAt(block, 0, b*q8Block, i):], in[:2])
+		}
+	case c.size == 4:
+		out := c.bytes[c.keyAt(block, 0, 0, i):]
+		for e := range c.cols {
+			binary.LittleEndian.PutUint32(out[4*e*c.block:], binary.LittleEndian.Uint32(row[4*e:]))
+		}
+	default:
+		out := c.bytes[c.keyAt(block, 0, 0, i):]
+		for e := range c.cols {
+			binary.LittleEndian.PutUint16(out[2*e*c.block:], binary.LittleEndian.Uint16(row[2*e:]))
+		}
+	}
+}
+
+// convert writes x in the type of the cache, in plain order. A block that Q8_0
+// cannot hold becomes NaN, as in cacheRows.store.
+func (c *cacheBlocks) convert(dst []byte, x []float32) {
+	rows := cacheRows{dtype: c.dtype, bytes: dst, cols: c.cols, row: c.row}
+	if c.dtype == runtime.F32 {
+		copy(dst, bytesOf(x))
+		return
+	}
+	rows.store(0, x)
+}
+
+// fastStore is the job of one StoreKV.
+type fastStore struct {
+	slots          []int32
+	k, v           plane
+	cacheK, cacheV cacheBlocks
+	per            int
+}
+
+func (j *fastStore) run(p *pool, o *runtime.StoreKV) error {
+	j.slots, j.k, j.v = o.Slots.I32s(), planeOf(&o.K), planeOf(&o.V)
+	j.cacheK.bind(&o.CacheK, o.BlockSize, o.KVHeads, true)
+	j.cacheV.bind(&o.CacheV, o.BlockSize, o.KVHeads, false)
+	if err := checkInts("StoreKV", "Slots", j.slots, -1, o.CacheK.Rows); err != nil {
+		return err
+	}
+	j.per = max(rowsPerTask(o.K.Cols+o.V.Cols)&^(simd.Lanes-1), simd.Lanes)
+	return p.run(j, tasks(o.K.Rows, j.per), int64(o.K.Rows)*int64(o.K.Cols+o.V.Cols))
+}
+
+func (j *fastStore) task(w *worker, i int) {
+	row := grow(&w.packed, max(j.cacheK.row, j.cacheV.row))
+	for r := i * j.per; r < min((i+1)*j.per, len(j.slots)); r++ {
+		slot := int(j.slots[r])
+		if slot < 0 {
+			continue
+		}
+		j.cacheK.convert(row[:j.cacheK.row], j.k.row(r, 0, j.cacheK.cols))
+		j.cacheK.put(slot, row[:j.cacheK.row])
+		j.cacheV.convert(row[:j.cacheV.row], j.v.row(r, 0, j.cacheV.cols))
+		j.cacheV.put(slot, row[:j.cacheV.row])
+	}
+}

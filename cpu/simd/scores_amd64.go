@@ -1,0 +1,5 @@
+//go:build !noasm && !portable
+
+package simd
+
+func scores(Path) Scores { return portableScores() }
