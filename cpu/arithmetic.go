@@ -10,9 +10,14 @@ func (d *Device) multiplierFor(t runtime.DType) multiplier {
 	if m := d.blockMultiplier(t); m != nil {
 		return m
 	}
+	switch t {
+	case runtime.F16:
+		return multiplyF16(d.k)
+	case runtime.BF16:
+		if !d.opt.Exact && d.k.DotBF16 != nil {
+			return multiplyDot{d.k}
+		}
+		return multiplyBF16(d.k)
+	}
 	return multiplyF32{d.k}
 }
-
-// Keeps reports whether the fast device multiplies weights of a type as they are
-// stored; others it turns into one of those while it loads them.
-func Keeps(t runtime.DType) bool { return formatOf(t) != nil }

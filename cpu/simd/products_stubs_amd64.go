@@ -7,5 +7,20 @@ package simd
 // mulF32AVX2 multiplies m ≤ 6 rows with panels [k][32] of float32.
 func mulF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, panels int, add bool)
 
+// mulF16AVX2 multiplies m ≤ 6 rows with panels [k][32] of float16, in float32.
+func mulF16AVX2(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
+
+// mulBF16AVX2 multiplies m ≤ 6 rows with panels [k/2][32][2] of bfloat16, in float32.
+func mulBF16AVX2(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
+
 // mulF32AVX512 multiplies m ≤ 12 rows with panels [k][32] of float32.
 func mulF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, panels int, add bool)
+
+// mulF16AVX512 multiplies m ≤ 12 rows with panels [k][32] of float16, in float32.
+func mulF16AVX512(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
+
+// mulBF16AVX512 multiplies m ≤ 12 rows with panels [k/2][32][2] of bfloat16, in float32.
+func mulBF16AVX512(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
+
+// mulDotBF16AVX512 multiplies m ≤ 12 rows with panels [k/2][32][2] of bfloat16, pair by pair, where k is even.
+func mulDotBF16AVX512(c []float32, ldc int, a []uint16, lda int, b []uint16, k int, m int, panels int, add bool)

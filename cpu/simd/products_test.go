@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -45,12 +46,23 @@ func matrix(m, n, ld int, value func(r, c int) float32) []float32 {
 type product struct {
 	m, k, panels, lda, ldc int
 	a, b, before           []float32
+	half                   []uint16 // b as MulF16 takes it
+	brain                  []uint16 // as MulBF16 does; b is what both can hold
 }
 
 func newProduct(r *rand.Rand, m, k, panels int) *product {
 	p := &product{m: m, k: k, panels: panels, lda: k + r.IntN(5), ldc: panels*Panel + r.IntN(5)}
 	p.a = matrix(m, k, p.lda, func(int, int) float32 { return float32(r.NormFloat64()) })
 	p.b = randoms(r, panels*k*Panel)
+	p.half = make([]uint16, len(p.b))
+	deep := (k + 31) &^ 31
+	p.brain = make([]uint16, panels*deep*Panel)
+	for i, x := range p.b { // 8 bits of a float16 with a small exponent
+		p.half[i] = uint16(math.Float32bits(x)>>16&0x8000) | uint16(10+r.IntN(8))<<10 | uint16(r.IntN(128))<<3
+		widenF16(p.b[i:i+1], p.half[i:i+1])
+		q, j := i/Panel/k, i%Panel
+		p.brain[(q*deep+i/Panel%k&^1)*Panel+2*j+i/Panel%k&1] = uint16(math.Float32bits(p.b[i]) >> 16)
+	}
 	p.before = matrix(m, panels*Panel, p.ldc, func(int, int) float32 { return float32(r.NormFloat64()) })
 	return p
 }
@@ -97,26 +109,201 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 	}
 }
 
-func TestMulF32(t *testing.T) {
+// shapes calls f with products of all heights and of sizes around those of loops.
+func shapes(height int, f func(p *product)) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, k := range []int{1, 2, 3, 4, 5, 7, 31, 64, 67, 130} {
+		for _, panels := range []int{1, 2, 3, 4, 5, 7, 9} {
+			for m := 1; m <= height; m++ {
+				f(newProduct(r, m, k, panels))
+			}
+		}
+	}
+}
+
+func TestMulFloats(t *testing.T) {
 	eachPath(t, func(t *testing.T, kernels *Kernels) {
-		r := rand.New(rand.NewPCG(1, 2))
-		for _, k := range []int{1, 2, 3, 4, 5, 31, 64, 67, 130} {
-			for _, panels := range []int{1, 2, 3, 4, 5, 7, 9} {
-				for m := 1; m <= kernels.Height; m++ {
-					p := newProduct(r, m, k, panels)
-					for _, add := range []bool{false, true} {
-						c := append([]float32(nil), p.before...)
-						kernels.MulF32(c, p.ldc, p.a, p.lda, p.b, k, m, panels, add)
-						p.check(t, c, add, same)
-						for i := range m { // the row alone, panel by panel
-							row := append([]float32(nil), p.before[i*p.ldc:][:panels*Panel]...)
-							for q := range panels {
-								kernels.MulF32(row[q*Panel:], Panel, p.a[i*p.lda:], p.lda, p.b[q*k*Panel:], k, 1, 1, add)
-							}
-							sameBits(t, fmt.Sprintf("m=%d k=%d panels=%d add=%v row %d", m, k, panels, add, i), c[i*p.ldc:][:panels*Panel], row)
-						}
+		shapes(kernels.Height, func(p *product) {
+			for _, add := range []bool{false, true} {
+				what := fmt.Sprintf("m=%d k=%d panels=%d add=%v", p.m, p.k, p.panels, add)
+				c := append([]float32(nil), p.before...)
+				kernels.MulF32(c, p.ldc, p.a, p.lda, p.b, p.k, p.m, p.panels, add)
+				p.check(t, c, add, same)
+				for i := range p.m { // the row alone, panel by panel
+					row := append([]float32(nil), p.before[i*p.ldc:][:p.panels*Panel]...)
+					for q := range p.panels {
+						kernels.MulF32(row[q*Panel:], Panel, p.a[i*p.lda:], p.lda, p.b[q*p.k*Panel:], p.k, 1, 1, add)
+					}
+					sameBits(t, fmt.Sprintf("%s row %d", what, i), c[i*p.ldc:][:p.panels*Panel], row)
+				}
+				half := append([]float32(nil), p.before...)
+				kernels.MulF16(half, p.ldc, p.a, p.lda, p.half, p.k, p.m, p.panels, add)
+				sameBits(t, what+" of F16", half, c)
+				brain := append([]float32(nil), p.before...)
+				kernels.MulBF16(brain, p.ldc, p.a, p.lda, p.brain, p.k, p.m, p.panels, add)
+				sameBits(t, what+" of BF16", brain, c)
+			}
+		})
+	})
+}
+
+// TestMulPieces: k in pieces gives the bits of k at once.
+func TestMulPieces(t *testing.T) {
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for range 50 {
+			p := newProduct(r, 1+r.IntN(kernels.Height), 2+r.IntN(200), 1)
+			c, pieces := append([]float32(nil), p.before...), append([]float32(nil), p.before...)
+			kernels.MulF32(c, p.ldc, p.a, p.lda, p.b, p.k, p.m, 1, false)
+			cut := 1 + r.IntN(p.k-1)
+			kernels.MulF32(pieces, p.ldc, p.a, p.lda, p.b, cut, p.m, 1, false)
+			kernels.MulF32(pieces, p.ldc, p.a[cut:], p.lda, p.b[cut*Panel:], p.k-cut, p.m, 1, true)
+			sameBits(t, fmt.Sprintf("m=%d k=%d cut at %d", p.m, p.k, cut), pieces, c)
+		}
+	})
+}
+
+// TestMulNothing: sums of nothing are zero, or what was there.
+func TestMulNothing(t *testing.T) {
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		for _, add := range []bool{false, true} {
+			want := []float32{0, 7}[map[bool]int{true: 1}[add]]
+			for m := range kernels.Height {
+				c := make([]float32, (m+1)*3*Panel)
+				for i := range c {
+					c[i] = 7
+				}
+				kernels.MulF32(c, 3*Panel, nil, 0, nil, 0, m+1, 3, add)
+				for i, v := range c {
+					if v != want {
+						t.Fatalf("m=%d add=%v: element %d is %v, want %v", m+1, add, i, v, want)
 					}
 				}
+			}
+		}
+	})
+}
+
+func TestDotBF16(t *testing.T) {
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		if kernels.DotBF16 == nil {
+			if kernels.Path >= VNNI {
+				t.Fatal("no DotBF16")
+			}
+			t.Skip("no such instruction")
+		}
+		round := func(x float32) float32 {
+			var h [1]uint16
+			roundBF16(h[:], []float32{x})
+			return math.Float32frombits(uint32(h[0]) << 16)
+		}
+		shapes(kernels.Height, func(p *product) {
+			k := (p.k + 31) &^ 31
+			lda := k + p.lda - p.k
+			a := make([]uint16, p.m*lda)
+			for r := range p.m {
+				kernels.RoundBF16(a[r*lda:][:p.k], p.a[r*p.lda:])
+			}
+			for _, add := range []bool{false, true} {
+				c := append([]float32(nil), p.before...)
+				kernels.DotBF16(c, p.ldc, a, lda, p.brain, k, p.m, p.panels, add)
+				p.check(t, c, add, round)
+				for i := range p.m {
+					row := append([]float32(nil), p.before[i*p.ldc:][:p.panels*Panel]...)
+					for q := range p.panels {
+						kernels.DotBF16(row[q*Panel:], Panel, a[i*lda:], lda, p.brain[q*k*Panel:], k, 1, 1, add)
+					}
+					sameBits(t, fmt.Sprintf("m=%d k=%d panels=%d add=%v row %d", p.m, p.k, p.panels, add, i), c[i*p.ldc:][:p.panels*Panel], row)
+				}
+			}
+		})
+	})
+}
+
+func TestRoundBF16(t *testing.T) {
+	src := []float32{0, float32(math.Copysign(0, -1)), 1, -1, 1.00390625, 1.01171875, 1.0039064, 3.3895314e38, math.MaxFloat32, -math.MaxFloat32,
+		float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.NaN()), 0x1p-126, 0x1p-127, -0x1p-149, 0x1.fffffcp-127}
+	want := []uint16{0, 0x8000, 0x3f80, 0xbf80, 0x3f80, 0x3f82, 0x3f81, 0x7f7f, 0x7f80, 0xff80,
+		0x7f80, 0xff80, 0x7fc0, 0x0080, 0, 0x8000, 0}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 999 {
+		src = append(src, math.Float32frombits(r.Uint32()))
+	}
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		for n := range 40 {
+			got := make([]uint16, n+1)
+			got[n] = 12345
+			kernels.RoundBF16(got[:n], src)
+			for i := range min(n, len(want)) {
+				if got[i] != want[i] {
+					t.Fatalf("%v (%x) becomes %#x, want %#x", src[i], math.Float32bits(src[i]), got[i], want[i])
+				}
+			}
+			if got[n] != 12345 {
+				t.Fatalf("writes beyond %d values", n)
+			}
+		}
+		got, plain := make([]uint16, len(src)), make([]uint16, len(src))
+		kernels.RoundBF16(got, src)
+		roundBF16(plain, src)
+		for i := range got {
+			if got[i] != plain[i] {
+				t.Fatalf("%v (%x) becomes %#x, want %#x", src[i], math.Float32bits(src[i]), got[i], plain[i])
+			}
+		}
+	})
+}
+
+func TestUnpack(t *testing.T) {
+	src := make([]uint16, 1<<16)
+	for i := range src {
+		src[i] = uint16(i)
+	}
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		for _, k := range []int{0, 1, 2, 3, 31, len(src) / Panel} {
+			dst := make([]float32, k*Panel+1)
+			dst[k*Panel] = sentinel
+			kernels.UnpackBF16(dst, src, k)
+			for i, x := range dst[:k*Panel] {
+				row, j := i/Panel, i%Panel
+				if want := uint32(src[row/2*2*Panel+2*j+row%2]) << 16; math.Float32bits(x) != want {
+					t.Fatalf("row %d, output %d is %v, want %v", row, j, x, math.Float32frombits(want))
+				}
+			}
+			if dst[k*Panel] != sentinel {
+				t.Fatalf("k=%d: writes beyond", k)
+			}
+		}
+	})
+}
+
+func TestFill(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	src := make([]byte, Panel*1000)
+	for i := range src {
+		src[i] = byte(r.Uint32())
+	}
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		for n := range 70 {
+			stride := 4*n + r.IntN(9)
+			dst := make([]uint32, n*Panel+1)
+			dst[n*Panel] = 12345
+			kernels.FillWords(dst, src, stride, n)
+			for i, x := range dst[:n*Panel] {
+				if want := binary.NativeEndian.Uint32(src[i%Panel*stride+4*(i/Panel):]); x != want {
+					t.Fatalf("n=%d: element %d of row %d is %#x, want %#x", n, i/Panel, i%Panel, x, want)
+				}
+			}
+			halves := make([]uint16, n*Panel+1)
+			halves[n*Panel] = 12345
+			kernels.FillHalves(halves, src, stride, n)
+			for i, x := range halves[:n*Panel] {
+				if want := binary.NativeEndian.Uint16(src[i%Panel*stride+2*(i/Panel):]); x != want {
+					t.Fatalf("n=%d: half %d of row %d is %#x, want %#x", n, i/Panel, i%Panel, x, want)
+				}
+			}
+			if dst[n*Panel] != 12345 || halves[n*Panel] != 12345 {
+				t.Fatalf("n=%d: writes beyond", n)
 			}
 		}
 	})

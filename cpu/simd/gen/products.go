@@ -29,15 +29,22 @@ var (
 	mulCount   = reg.R13 // a counter, or a row of c
 )
 
-// panelType is how one k, or one pair of k, of a panel becomes vectors.
+// panelType is how vectors of weights come from a panel.
 type panelType struct {
-	name  string // of the function's ending
+	name  string // at the end of functions' names
 	doc   string
 	a, b  string // types of elements
-	bytes int    // of a k, or of a pair of k
+	bytes int    // of a k, or of a pair of k where there are pairs
 	pairs bool   // a panel has pairs of k
-	dot   bool   // and pairs are multiplied as such
+	dot   bool   // and they are multiplied as pairs
 }
+
+var (
+	typeF32  = panelType{name: "F32", a: "float32", b: "float32", bytes: 128, doc: "panels [k][32] of float32"}
+	typeF16  = panelType{name: "F16", a: "float32", b: "uint16", bytes: 64, doc: "panels [k][32] of float16, in float32"}
+	typeBF16 = panelType{name: "BF16", a: "float32", b: "uint16", bytes: 128, pairs: true, doc: "panels [k/2][32][2] of bfloat16, in float32"}
+	typeDot  = panelType{name: "DotBF16", a: "uint16", b: "uint16", bytes: 128, pairs: true, dot: true, doc: "panels [k/2][32][2] of bfloat16, pair by pair, where k is even"}
+)
 
 // vectorSet is a size of vectors, and the tiles that suit its registers.
 type vectorSet struct {
@@ -53,18 +60,25 @@ type vectorSet struct {
 // or more hide how long an addition takes.
 type tileShape struct{ panels, vectors int }
 
+// The registers of 32 and of 64 bytes.
 var (
-	typeF32  = panelType{name: "F32", a: "float32", b: "float32", bytes: 128, doc: "panels [k][32] of float32"}
-	ymm      = []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15}
-	zmm      = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15, reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
-	setAVX2  = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32}}
-	setAVX5  = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32}}
-	mulUnits = 4 // k, or pairs of k, a round of the inner loop
+	ymm = []reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11, reg.Y12, reg.Y13, reg.Y14, reg.Y15}
+	zmm = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+		reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23, reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
 )
+
+var (
+	setAVX2   = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeF16, typeBF16}}
+	setAVX512 = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeF16, typeBF16, typeDot}}
+)
+
+// mulAhead is how many bytes one panel is fetched ahead; several at once keep the
+// memory busy as they are.
+const mulAhead = 1024
 
 // products writes every function.
 func products(c *build.Context) {
-	for _, set := range []vectorSet{setAVX2, setAVX5} {
+	for _, set := range []vectorSet{setAVX2, setAVX512} {
 		for _, t := range set.types {
 			(&mulWriter{c, set, t, 0}).function()
 		}
@@ -88,12 +102,27 @@ func (w *mulWriter) function() {
 	w.Load(w.Param("ldc"), mulStrideC)
 	w.SHLQ(operand.U8(2), mulStrideC)
 	w.Load(w.Param("lda"), mulStrideA)
-	w.SHLQ(operand.U8(2), mulStrideA)
+	if w.t.dot {
+		w.ADDQ(mulStrideA, mulStrideA)
+	} else {
+		w.SHLQ(operand.U8(2), mulStrideA)
+	}
 	w.LEAQ(operand.Mem{Base: mulStrideA, Index: mulStrideA, Scale: 2}, mulThriceA)
 	w.Load(w.Param("b").Base(), mulB)
 	w.Load(w.Param("k"), mulK)
 	w.MOVQ(mulK, mulStrideB)
+	if w.t.pairs {
+		w.ADDQ(operand.U8(31), mulStrideB)
+		w.ANDQ(operand.I32(-32), mulStrideB)
+		w.SHRQ(operand.U8(1), mulStrideB)
+		w.SHRQ(operand.U8(1), mulK)
+	}
 	w.SHLQ(operand.U8(bits.TrailingZeros(uint(w.t.bytes))), mulStrideB)
+	if mask, ok := w.mask(); ok {
+		ones := w.set.registers[mask]
+		w.VPTERNLOGD(operand.U8(255), ones, ones, ones)
+		w.VPSLLD(operand.U8(16), ones, ones)
+	}
 	w.Load(w.Param("panels"), mulPanels)
 	w.Load(w.Param("m"), mulCount)
 	for m := range w.set.tiles {
@@ -143,6 +172,11 @@ func (w *mulWriter) label(s string) string {
 	return fmt.Sprintf("%s%d", s, w.labels)
 }
 
+// mask is the register with the high halves of all lanes, where there is one.
+func (w *mulWriter) mask() (int, bool) {
+	return len(w.set.registers) - 1, w.t.pairs && !w.t.dot && w.set.lanes == 16
+}
+
 // mulTile is one tile: m rows by vectors of panels.
 type mulTile struct {
 	*mulWriter
@@ -155,6 +189,9 @@ type mulTile struct {
 
 func (w *mulWriter) tile(m, panels, first, vectors int) {
 	all, n := w.set.registers, panels*m*vectors
+	if mask, ok := w.mask(); ok {
+		all = all[:mask]
+	}
 	t := &mulTile{mulWriter: w, m: m, panels: panels, first: first, vectors: vectors}
 	t.sums = all[:n]
 	if t.hold = panels*vectors > 2; t.hold {
@@ -163,19 +200,23 @@ func (w *mulWriter) tile(m, panels, first, vectors int) {
 		t.weights, t.rows = all[n:n+vectors], all[n+vectors:]
 	}
 	t.begin()
+	units := 4 // a round
+	if w.t.pairs {
+		units = 2
+	}
 	main, tail, end := w.label("main"), w.label("tail"), w.label("end")
 	w.MOVQ(mulK, mulCount)
-	w.SUBQ(operand.U8(mulUnits), mulCount)
+	w.SUBQ(operand.U8(units), mulCount)
 	w.JLT(operand.LabelRef(tail))
 	w.Label(main)
-	for u := range mulUnits {
+	for u := range units {
 		t.unit(u)
 	}
-	t.advance(mulUnits)
-	w.SUBQ(operand.U8(mulUnits), mulCount)
+	t.advance(units)
+	w.SUBQ(operand.U8(units), mulCount)
 	w.JGE(operand.LabelRef(main))
 	w.Label(tail)
-	w.ADDQ(operand.U8(mulUnits), mulCount)
+	w.ADDQ(operand.U8(units), mulCount)
 	w.JEQ(operand.LabelRef(end))
 	one := w.label("one")
 	w.Label(one)
@@ -184,13 +225,21 @@ func (w *mulWriter) tile(m, panels, first, vectors int) {
 	w.SUBQ(operand.U8(1), mulCount)
 	w.JNE(operand.LabelRef(one))
 	w.Label(end)
+	if w.t.pairs && !w.t.dot { // the last of an odd number of k
+		even := w.label("even")
+		w.MOVQ(w.param("k"), mulCount)
+		w.TESTQ(operand.U32(1), mulCount)
+		w.JEQ(operand.LabelRef(even))
+		t.products(0, 0)
+		w.Label(even)
+	}
 	t.eachSum(func(sum reg.VecPhysical, at operand.Mem) { w.VMOVUPS(sum, at) })
 }
 
 // begin sets cursors and sums.
 func (t *mulTile) begin() {
 	zero, ready := t.label("zero"), t.label("ready")
-	t.CMPB(t.addParam(), operand.U8(0))
+	t.CMPB(t.param("add"), operand.U8(0))
 	t.JEQ(operand.LabelRef(zero))
 	t.eachSum(func(sum reg.VecPhysical, at operand.Mem) { t.VMOVUPS(at, sum) })
 	t.JMP(operand.LabelRef(ready))
@@ -213,8 +262,9 @@ func (t *mulTile) begin() {
 	}
 }
 
-func (t *mulTile) addParam() operand.Mem {
-	b, err := t.Param("add").Resolve()
+// param is where an argument is.
+func (w *mulWriter) param(name string) operand.Mem {
+	b, err := w.Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
@@ -243,42 +293,65 @@ func (t *mulTile) eachSum(f func(sum reg.VecPhysical, at operand.Mem)) {
 
 func (t *mulTile) sum(p, r, v int) reg.VecPhysical { return t.sums[(p*t.m+r)*t.vectors+v] }
 
-// unit writes the products of k number u of the round.
+// unit writes the products of unit u of the round: a k, or a pair of k.
 func (t *mulTile) unit(u int) {
+	if t.panels == 1 && t.first == 0 {
+		for at := 0; at < t.t.bytes; at += 64 {
+			ahead := t.panel(u, 0, 0)
+			ahead.Disp += at + mulAhead
+			t.PREFETCHT0(ahead)
+		}
+	}
+	t.products(u, 0)
+	if t.t.pairs && !t.t.dot {
+		t.products(u, 1)
+	}
+}
+
+// products writes those of unit u, or of one half of a pair.
+func (t *mulTile) products(u, half int) {
 	if !t.hold {
 		for v := range t.vectors {
-			t.weight(t.weights[v], u, 0, v)
+			t.weight(t.weights[v], u, 0, v, half)
 		}
 		for r := range t.m {
 			x := t.rows[r%len(t.rows)]
-			t.VBROADCASTSS(t.row(r, u), x)
+			t.VBROADCASTSS(t.row(r, u, half), x)
 			for v := range t.vectors {
-				t.VFMADD231PS(t.weights[v], x, t.sum(0, r, v))
+				t.multiply(t.weights[v], x, t.sum(0, r, v))
 			}
 		}
 		return
 	}
 	for r := range t.m {
-		t.VBROADCASTSS(t.row(r, u), t.rows[r])
+		t.VBROADCASTSS(t.row(r, u, half), t.rows[r])
 	}
 	for p := range t.panels {
 		for v := range t.vectors {
-			if t.m == 1 {
+			if t.m == 1 && t.t.name == typeF32.name {
 				t.VFMADD231PS(t.panel(u, p, v), t.rows[0], t.sum(p, 0, v))
 				continue
 			}
 			x := t.weights[(p*t.vectors+v)%len(t.weights)]
-			t.weight(x, u, p, v)
+			t.weight(x, u, p, v, half)
 			for r := range t.m {
-				t.VFMADD231PS(x, t.rows[r], t.sum(p, r, v))
+				t.multiply(x, t.rows[r], t.sum(p, r, v))
 			}
 		}
 	}
 }
 
-// row is where a of row r and of k number u of the round is.
-func (t *mulTile) row(r, u int) operand.Mem {
-	m := operand.Mem{Base: mulA[r/4], Disp: 4 * u}
+func (t *mulTile) multiply(b, a, sum reg.VecPhysical) {
+	if t.t.dot {
+		emitEVEX(t.Context, opVDPBF16PS, b, a, sum)
+		return
+	}
+	t.VFMADD231PS(b, a, sum)
+}
+
+// row is where a of row r is, of unit u or of one half of it.
+func (t *mulTile) row(r, u, half int) operand.Mem {
+	m := operand.Mem{Base: mulA[r/4], Disp: u*t.step() + 4*half}
 	switch r % 4 {
 	case 1:
 		m.Index, m.Scale = mulStrideA, 1
@@ -290,7 +363,15 @@ func (t *mulTile) row(r, u int) operand.Mem {
 	return m
 }
 
-// panel is where vector v of panel p and of k number u of the round is.
+// step is how many bytes of a a unit takes.
+func (t *mulTile) step() int {
+	if t.t.pairs && !t.t.dot {
+		return 8
+	}
+	return 4
+}
+
+// panel is where vector v of panel p is, of unit u.
 func (t *mulTile) panel(u, p, v int) operand.Mem {
 	m := operand.Mem{Base: mulAt, Disp: u*t.t.bytes + (t.first+v)*t.set.lanes*t.t.bytes/32}
 	switch p {
@@ -304,15 +385,32 @@ func (t *mulTile) panel(u, p, v int) operand.Mem {
 	return m
 }
 
-// weight loads that vector as float32.
-func (t *mulTile) weight(to reg.VecPhysical, u, p, v int) {
-	t.VMOVUPS(t.panel(u, p, v), to)
+// weight loads that vector, or one half of its pairs, as float32; pairs that are
+// multiplied as such stay as they are.
+func (t *mulTile) weight(to reg.VecPhysical, u, p, v, half int) {
+	from := t.panel(u, p, v)
+	switch mask, ok := t.mask(); {
+	case t.t.name == typeF16.name:
+		t.VCVTPH2PS(from, to)
+	case !t.t.pairs || t.t.dot:
+		t.VMOVUPS(from, to)
+	case ok && half == 0:
+		t.VPSLLD(operand.U8(16), from, to)
+	case ok:
+		t.VPANDD(from, t.set.registers[mask], to)
+	default:
+		t.VMOVUPS(from, to)
+		if half == 1 {
+			t.VPSRLD(operand.U8(16), to, to)
+		}
+		t.VPSLLD(operand.U8(16), to, to)
+	}
 }
 
-// advance moves the cursors by n k.
+// advance moves the cursors by n units.
 func (t *mulTile) advance(n int) {
 	for i := range (t.m + 3) / 4 {
-		t.ADDQ(operand.U8(4*n), mulA[i])
+		t.ADDQ(operand.U8(n*t.step()), mulA[i])
 	}
 	t.ADDQ(operand.U32(n*t.t.bytes), mulAt)
 }
