@@ -43,6 +43,7 @@ type Device struct {
 		pointwise fastPointwise
 		rope      fastRoPE
 		combine   fastCombine
+		topk      fastTopK
 	}
 	keep   fastStore
 	attend fastAttention
@@ -119,6 +120,8 @@ func (d *Device) Run(op runtime.Op) error {
 		return d.rows.rope.run(d, o)
 	case *runtime.Combine:
 		return d.rows.combine.run(d, o)
+	case *runtime.TopK:
+		return d.rows.topk.run(d, o)
 	case *runtime.StoreKV:
 		return d.keep.run(&d.pool, o)
 	case *runtime.Attention:

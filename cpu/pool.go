@@ -39,6 +39,8 @@ type worker struct {
 
 	rowsOf   simd.Rows
 	normRows simd.NormRows
+	ids      []int32
+	peaks    []candidate
 
 	attending attending
 }

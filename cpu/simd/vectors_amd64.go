@@ -34,22 +34,23 @@ func normWith(r *NormRows, centred, about0 func(*NormRows) int) {
 	if r.Centred {
 		f = centred
 	}
-	for rest := *r; ; {
-		done := f(&rest)
-		if done == rest.M {
-			return
+	x, out, m := r.X, r.Out, r.M
+	for {
+		done := f(r)
+		if done == r.M {
+			break
 		}
-		rest = rest.from(done)
-		rest.normRow()
-		if rest.M == 1 {
-			return
+		r.skip(done)
+		r.normRow()
+		if r.M == 1 {
+			break
 		}
-		rest = rest.from(1)
+		r.skip(1)
 	}
+	r.X, r.Out, r.M = x, out, m
 }
 
-// from is the rows from i < M on.
-func (r NormRows) from(i int) NormRows {
+// skip leaves out the first i < M rows.
+func (r *NormRows) skip(i int) {
 	r.X, r.Out, r.M = r.X[i*r.LdX:], r.Out[i*r.LdOut:], r.M-i
-	return r
 }

@@ -7,13 +7,13 @@ import "math"
 func portableVectors() Vectors {
 	return Vectors{
 		Map: [...]func(*Rows){
-			func(r *Rows) { r.each(func([]float32) {}) },
-			func(r *Rows) { r.each(relu) },
-			func(r *Rows) { r.each(gelu) },
-			func(r *Rows) { r.each(geluTanh) },
-			func(r *Rows) { r.each(silu) },
-			func(r *Rows) { r.each(tanh) },
-			func(r *Rows) { r.each(sigmoid) },
+			func(r *Rows) { r.each(Identity) },
+			func(r *Rows) { r.each(Relu) },
+			func(r *Rows) { r.each(Gelu) },
+			func(r *Rows) { r.each(GeluTanh) },
+			func(r *Rows) { r.each(Silu) },
+			func(r *Rows) { r.each(Tanh) },
+			func(r *Rows) { r.each(Sigmoid) },
 		},
 		Norm: func(r *NormRows) {
 			for i := range r.M {
@@ -29,8 +29,8 @@ func portableVectors() Vectors {
 	}
 }
 
-// each applies f in place, to pieces of rows.
-func (r *Rows) each(f func(v []float32)) {
+// each applies f to pieces of rows.
+func (r *Rows) each(f Function) {
 	var piece [64]float32
 	for i := range r.M {
 		for at := 0; at < r.N; at += len(piece) {
@@ -43,9 +43,27 @@ func (r *Rows) each(f func(v []float32)) {
 					v[c] += x
 				}
 			}
-			f(v)
+			f.apply(v)
 			r.finish(v, i, at)
 		}
+	}
+}
+
+// apply sets v[i] = f(v[i]).
+func (f Function) apply(v []float32) {
+	switch f {
+	case Relu:
+		relu(v)
+	case Gelu:
+		gelu(v)
+	case GeluTanh:
+		geluTanh(v)
+	case Silu:
+		silu(v)
+	case Tanh:
+		tanh(v)
+	case Sigmoid:
+		sigmoid(v)
 	}
 }
 
@@ -86,26 +104,28 @@ const (
 // split is x = n·ln 2 + r, |r| ≤ ln(2)/2, as 2^n and e^r - 1, for |x| < 700. The
 // polynomial has a relative error of 1.2e-12.
 func split(x float64) (power, less float64) {
-	n := math.RoundToEven(x * log2e)
-	r := x - n*ln2
+	const round = 3 << 51 // what is added to it is rounded to an integer, in the low bits
+	biased := x*log2e + round
+	r := x - (biased-round)*ln2
 	q := 0.0001990900646974425 + r*2.4708196439683535e-05
 	q = 0.008333281705309632 + r*(0.0013889197744597864+r*q)
 	q = 0.5000000000428516 + r*(0.1666666678479405+r*(0.04166666439830523+r*q))
-	return math.Float64frombits(uint64(1023+int(n)) << 52), r + r*r*q
+	return math.Float64frombits((math.Float64bits(biased) + 1023) << 52), r + r*r*q
 }
 
-// exp is e^x.
+// exp is e^x, 0 below -700 and infinite above 700.
 func exp(x float64) float64 {
-	switch {
-	case x < -700:
-		return 0
-	case x > 700:
-		return math.Inf(1)
-	case x != x:
-		return x
+	if x > -700 && x < 700 {
+		power, less := split(x)
+		return power + power*less
 	}
-	power, less := split(x)
-	return power + power*less
+	switch {
+	case x > 0:
+		return math.Inf(1)
+	case x < 0:
+		return 0
+	}
+	return x
 }
 
 func relu(v []float32) {
