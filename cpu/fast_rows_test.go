@@ -199,27 +199,31 @@ func TestTopKAgrees(t *testing.T) {
 
 // rowOperations are one of each, of a step of so many tokens.
 func rowOperations(rng *rand.Rand, tokens, hidden, vocabulary int) map[string]runtime.Op {
-	x, y := normals(rng, tokens, hidden), normals(rng, tokens, hidden)
-	w, b := normals(rng, 1, hidden), normals(rng, 1, hidden)
-	logits := normals(rng, 1, vocabulary)
-	ids := make([]int32, tokens)
+	x := func() runtime.Tensor { return normals(rng, tokens, hidden) }
+	w := func(n int) runtime.Tensor { return normals(rng, 1, n) }
+	ids := hostInts(make([]int32, tokens))
 	table := runtime.HostTensor(quant.F16, 64, hidden, make([]byte, 2*64*hidden))
 	topk := func(k int) *runtime.TopK {
-		return &runtime.TopK{Values: normals(rng, 1, k), IDs: runtime.HostI32(1, k, make([]int32, k)), X: logits}
+		return &runtime.TopK{Values: w(k), IDs: runtime.HostI32(1, k, make([]int32, k)), X: w(vocabulary)}
 	}
 	all := topk(40)
-	all.LSE, all.Norm = normals(rng, 1, 1), runtime.SoftmaxAll
+	all.LSE, all.Norm = w(1), runtime.SoftmaxAll
+	cos, sin := w(32), w(32)
+	for i := range cos.F32s() {
+		s, c := math.Sincos(float64(i))
+		cos.F32s()[i], sin.F32s()[i] = float32(c), float32(s)
+	}
 	return map[string]runtime.Op{
-		"Gather":      &runtime.Gather{Out: x, Table: table, IDs: hostInts(ids), Scale: 2},
-		"RMSNorm":     &runtime.Norm{Out: y, X: x, Weight: w, Kind: runtime.RMSNorm, Eps: 1e-5},
-		"RMSNorm-64":  &runtime.Norm{Out: y, X: x, Weight: normals(rng, 1, 64), Kind: runtime.RMSNorm, Eps: 1e-5, Groups: hidden / 64},
-		"LayerNorm":   &runtime.Norm{Out: y, X: x, Weight: w, Bias: b, Eps: 1e-5},
-		"residual":    &runtime.Pointwise{Out: y, X: x, Add: y, Scale: 0.1},
-		"Gelu":        &runtime.Pointwise{Out: y, X: x, F: runtime.Gelu},
-		"soft-cap":    &runtime.Pointwise{Out: logits, X: logits, F: runtime.Tanh, In: 1 / 30.0, Scale: 30},
-		"RoPE":        &runtime.RoPE{X: y, Cos: normals(rng, 1, 32), Sin: normals(rng, 1, 32), Rows: hostInts(ids), HeadDim: 64},
-		"RoPE pairs":  &runtime.RoPE{X: y, Cos: normals(rng, 1, 32), Sin: normals(rng, 1, 32), Rows: hostInts(ids), HeadDim: 64, Interleaved: true},
-		"Combine-8":   &runtime.Combine{Out: y, X: normals(rng, 8*tokens, hidden), Weights: normals(rng, tokens, 8), Residual: y},
+		"Gather":      &runtime.Gather{Out: x(), Table: table, IDs: ids, Scale: 2},
+		"RMSNorm":     &runtime.Norm{Out: x(), X: x(), Weight: w(hidden), Kind: runtime.RMSNorm, Eps: 1e-5},
+		"RMSNorm-64":  &runtime.Norm{Out: x(), X: x(), Weight: w(64), Kind: runtime.RMSNorm, Eps: 1e-5, Groups: hidden / 64},
+		"LayerNorm":   &runtime.Norm{Out: x(), X: x(), Weight: w(hidden), Bias: w(hidden), Eps: 1e-5},
+		"residual":    &runtime.Pointwise{Out: x(), X: x(), Add: x(), Scale: 0.1},
+		"Gelu":        &runtime.Pointwise{Out: x(), X: x(), F: runtime.Gelu},
+		"soft-cap":    &runtime.Pointwise{Out: w(vocabulary), X: w(vocabulary), F: runtime.Tanh, In: 1 / 30.0, Scale: 30},
+		"RoPE":        &runtime.RoPE{X: x(), Cos: cos, Sin: sin, Rows: ids, HeadDim: 64},
+		"RoPE pairs":  &runtime.RoPE{X: x(), Cos: cos, Sin: sin, Rows: ids, HeadDim: 64, Interleaved: true},
+		"Combine-8":   &runtime.Combine{Out: x(), X: normals(rng, 8*tokens, hidden), Weights: normals(rng, tokens, 8), Residual: x()},
 		"TopK-1":      topk(1),
 		"TopK-40":     topk(40),
 		"TopK-64":     topk(64),

@@ -1,7 +1,7 @@
 package cpu
 
-// TopK on kernels: rows are cut into pieces, and pieces are searched for what is
-// above the least of those kept, which becomes rare soon.
+// TopK on kernels: rows are searched for what is above the least of those kept,
+// which becomes rare soon. A row alone is cut for the workers.
 
 import (
 	"math"
@@ -12,29 +12,30 @@ import (
 )
 
 const (
-	topPiece = 8192 // elements of a piece; sums of exponentials are those of pieces
-	topMost  = 256  // most elements wanted of a row that is searched in pieces
+	topPiece = 8192 // elements of which exponentials are summed at once
 	topList  = 256  // found at once
 )
 
-// fastTopK is the job of one TopK: a piece of a row a task, or some whole rows.
+// fastTopK is the job of one TopK. A task is some rows, or a span of a row: some
+// pieces of it.
 type fastTopK struct {
 	k                    *simd.Kernels
 	op                   *runtime.TopK
 	x, values, lse, also plane
 	ids, wanted          []int32
 	n, count             int  // of a row, and wanted of it
-	sums                 bool // whether those of exponentials are
-	pieces               int  // of a row, if its pieces are tasks; else 0
-	per                  int  // whole rows of a task
+	sums                 bool // whether those of exponentials are wanted
+	pieces, spans        int  // of a row
+	per                  int  // rows of a task, if a row is one span
 
-	// By row and piece.
-	kept   []candidate // count of each
-	filled []int32
-	peaks  []float32
-	totals []float64
 	// By row: a number that at least count elements reach, as order gives it.
-	bounds  []atomic.Uint32
+	bounds []atomic.Uint32
+	// By row and span: count each.
+	kept   []candidate
+	filled []int32
+	// By row and piece.
+	peaks   []float32
+	totals  []float64
 	merging merging
 }
 
@@ -51,51 +52,67 @@ func (j *fastTopK) run(d *Device, o *runtime.TopK) error {
 	rows := o.X.Rows
 	j.n, j.count = o.X.Cols, o.Values.Cols
 	j.sums = o.Norm == runtime.SoftmaxAll || j.lse.present()
-	work := rowWork(d.k, int64(rows)*int64(j.n))
-	if j.sums {
-		work += mapWork(d.k, runtime.Silu, int64(rows)*int64(j.n))
-	}
-	if j.pieces = 0; j.n <= topPiece || j.count > topMost {
-		j.per = rowsPerTask(j.n)
-		return d.pool.run(j, tasks(rows, j.per), work+int64(rows)*int64(50+20*j.count))
-	}
 	j.pieces = tasks(j.n, topPiece)
-	all := rows * j.pieces
-	grow(&j.kept, all*j.count)
-	grow(&j.filled, all)
-	grow(&j.peaks, all)
-	grow(&j.totals, all)
 	for i := range grow(&j.bounds, rows) {
 		j.bounds[i].Store(0)
 	}
-	if err := d.pool.run(j, all, work); err != nil {
+	if j.sums {
+		grow(&j.peaks, rows*j.pieces)
+		grow(&j.totals, rows*j.pieces)
+	}
+	work := j.work(int64(rows))
+	if j.spans = 1; rows < len(d.pool.workers) && work > 2*workPerThread {
+		j.spans = min(2*len(d.pool.workers), j.pieces)
+	}
+	if j.spans == 1 {
+		j.per = rowsPerTask(j.n)
+		return d.pool.run(j, tasks(rows, j.per), work)
+	}
+	grow(&j.kept, rows*j.spans*j.count)
+	grow(&j.filled, rows*j.spans)
+	if err := d.pool.run(j, rows*j.spans, work); err != nil {
 		return err
 	}
 	j.merging = merging{j}
-	return d.pool.run(&j.merging, rows, int64(rows)*int64(200+20*j.count))
+	return d.pool.run(&j.merging, rows, int64(rows)*int64(100+20*j.count))
+}
+
+// work is what the search of rows costs, in the unit of pool.run.
+func (j *fastTopK) work(rows int64) int64 {
+	elements := rows * int64(j.n)
+	work := elements/30 + rows*int64(50+60*j.count)
+	if j.k.Path == simd.Portable {
+		work += elements / 2
+	}
+	if j.sums {
+		work += mapWork(j.k, runtime.Silu, elements)
+	}
+	return work
 }
 
 func (j *fastTopK) task(w *worker, i int) {
-	if j.pieces > 0 {
-		r, p := i/j.pieces, i%j.pieces
-		from := p * topPiece
-		x := j.x.row(r, from, min(topPiece, j.n-from))
-		kept := j.collect(w, j.kept[i*j.count:][:0:j.count], x, int32(from), &j.bounds[r])
+	if j.spans > 1 {
+		r, s := i/j.spans, i%j.spans
+		kept := j.search(w, j.kept[i*j.count:][:0:j.count], r, s*j.pieces/j.spans, (s+1)*j.pieces/j.spans)
 		j.filled[i] = int32(len(kept))
-		if j.sums {
-			j.peaks[i], j.totals[i] = j.sum(w, x)
-		}
 		return
 	}
 	for r := i * j.per; r < min((i+1)*j.per, j.op.X.Rows); r++ {
-		x := j.x.row(r, 0, j.n)
-		peak, sum := math.Inf(-1), 0.0
-		for from := 0; j.sums && from < j.n; from += topPiece {
-			p, s := j.sum(w, x[from:min(from+topPiece, j.n)])
-			peak, sum = merge(peak, sum, p, s)
-		}
-		j.finish(r, j.collect(w, grow(&w.heap, j.count)[:0], x, 0, nil), peak, sum)
+		j.finish(r, j.search(w, grow(&w.heap, j.count)[:0], r, 0, j.pieces))
 	}
+}
+
+// search collects from some pieces of a row, and sums their exponentials.
+func (j *fastTopK) search(w *worker, h []candidate, r, from, to int) []candidate {
+	for p := from; p < to; p++ {
+		at := p * topPiece
+		x := j.x.row(r, at, min(topPiece, j.n-at))
+		h = j.collect(w, h, x, int32(at), &j.bounds[r])
+		if j.sums {
+			j.peaks[r*j.pieces+p], j.totals[r*j.pieces+p] = j.sum(w, x)
+		}
+	}
+	return h
 }
 
 // sum is the largest element, and Σ e^(x-largest).
@@ -117,44 +134,42 @@ func merge(peak, sum float64, p float32, s float64) (float64, float64) {
 	return next, sum*math.Exp(peak-next) + s*math.Exp(float64(p)-next)
 }
 
-// collect appends the first count elements of a piece in order to h, or fewer: all
-// of a smaller piece, or those that reach the bound. What is full is a heap.
+// collect adds what a piece of a row has to the first count elements of the row in
+// order: to a heap, or, while they are fewer, to all there were that may be among
+// them. Shared is a number that count elements of the row reach; what does not
+// reach it is left out.
 func (j *fastTopK) collect(w *worker, h []candidate, x []float32, first int32, shared *atomic.Uint32) []candidate {
 	k := j.count
 	if k == 0 {
 		return h
 	}
-	at, limit := 0, float32(0)
-	bound, bounded := float32(0), false
-	if shared != nil {
-		bound, bounded = unorder(shared.Load())
+	bound, bounded := unorder(shared.Load())
+	if !bounded && len(h) == 0 {
+		if bound, bounded = j.guess(w, x); bounded {
+			raise(shared, bound)
+		}
 	}
+	at, limit := 0, math.Nextafter32(bound, float32(math.Inf(-1)))
 	if !bounded {
-		bound, bounded = j.guess(w, x)
-	}
-	if bounded {
-		limit = math.Nextafter32(bound, float32(math.Inf(-1)))
-	} else {
 		// The first as they are, and on while NaN is among those kept.
 		for ; at < len(x) && (len(h) < k || h[0].value != h[0].value); at++ {
 			h = offer(h, k, candidate{x[at], first + int32(at)})
 		}
-		if len(h) == k {
-			limit = h[0].value
-		}
+		limit = h[0].value
 	}
 	list := grow(&w.ids, topList)
 	for at < len(x) {
+		if len(h) == k && !(h[0].value < limit) && h[0].value == h[0].value {
+			limit = h[0].value
+		}
 		found, seen := j.k.Above(list, x[at:], limit)
 		for _, id := range list[:found] {
 			i := at + int(id)
 			h = offer(h, k, candidate{x[i], first + int32(i)})
 		}
-		if at += seen; len(h) == k {
-			limit = max(limit, h[0].value)
-		}
+		at += seen
 	}
-	if shared != nil && len(h) == k && h[0].value == h[0].value {
+	if len(h) == k && h[0].value == h[0].value {
 		raise(shared, h[0].value)
 	}
 	return h
@@ -226,26 +241,26 @@ func offer(h []candidate, k int, c candidate) []candidate {
 	return h
 }
 
-// merging is the job that merges the pieces of each row.
+// merging is the job that merges the spans of each row.
 type merging struct{ *fastTopK }
 
 func (j merging) task(w *worker, r int) {
 	h := grow(&w.heap, j.count)[:0]
-	peak, sum := math.Inf(-1), 0.0
-	for i := r * j.pieces; i < (r+1)*j.pieces; i++ {
-		if j.sums {
-			peak, sum = merge(peak, sum, j.peaks[i], j.totals[i])
-		}
+	for i := r * j.spans; i < (r+1)*j.spans; i++ {
 		for _, c := range j.kept[i*j.count:][:j.filled[i]] {
 			h = offer(h, j.count, c)
 		}
 	}
-	j.finish(r, h, peak, sum)
+	j.finish(r, h)
 }
 
 // finish writes the results of a row: h is the heap of its first.
-func (j *fastTopK) finish(r int, h []candidate, peak, sum float64) {
+func (j *fastTopK) finish(r int, h []candidate) {
 	o, k, x := j.op, j.count, j.x.row(r, 0, j.n)
+	peak, sum := math.Inf(-1), 0.0
+	for p := r * j.pieces; j.sums && p < (r+1)*j.pieces; p++ {
+		peak, sum = merge(peak, sum, j.peaks[p], j.totals[p])
+	}
 	if j.wanted != nil {
 		for i, id := range j.wanted[r*o.Also.Cols:][:o.Also.Cols] {
 			if id >= 0 {
