@@ -298,10 +298,10 @@ func (j *fastAttention) span(w *worker, t *queries, kv, s int, partial []float32
 				clear(part[:m*j.wide])
 			}
 		} else {
-			j.score(a, t, kv, first, m, base, g, direct)
+			j.score(w, t, kv, first, m, base, g, direct)
 			switch {
 			case direct:
-				j.direct.Weigh(part, j.wide, a.s, j.dv, m, j.values.bytes, a.valueAt[:], j.values.part, g.from, g.to)
+				j.direct.Weigh(part, j.wide, a.s, j.dv, m, j.values.bytes, a.valueAt[:], g.from, g.to)
 			default:
 				if !g.even && !checked {
 					clean, checked = j.allFinite(a, lo, hi), true
@@ -338,14 +338,11 @@ func (j *fastAttention) mergeAll(a *attending, t *queries, s int, partial []floa
 }
 
 // score makes exponentials of the m rows from first on with the keys of a span.
-func (j *fastAttention) score(a *attending, t *queries, kv, first, m, base int, g sight, direct bool) {
+func (j *fastAttention) score(w *worker, t *queries, kv, first, m, base int, g sight, direct bool) {
+	a := &w.attending
 	if direct {
-		step := j.keys.block * max(j.keys.size, 1)
-		if j.keys.dtype == quant.Q8_0 {
-			step = j.keys.block
-		}
 		from, to := g.from/simd.Lanes, (g.to+simd.Lanes-1)/simd.Lanes
-		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*j.d:], j.d, m, j.keys.bytes, a.at[from:to], step)
+		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*j.d:], j.d, m, j.keys.bytes, a.at[from:to])
 	} else {
 		from, to := g.from/simd.Panel, (g.to+simd.Panel-1)/simd.Panel
 		for i := 0; i < m; i += j.kernel.Height {
@@ -355,7 +352,7 @@ func (j *fastAttention) score(a *attending, t *queries, kv, first, m, base int, 
 	if j.mixed {
 		for i := range m {
 			if from, to := int(a.rows.From[i]), int(a.rows.To[i]); from < to {
-				j.bias(a.s[i*simd.Span:][from:to], t, (first+i)/j.group, kv*j.group+(first+i)%j.group, base+from)
+				j.bias(w, a.s[i*simd.Span:][from:to], t, (first+i)/j.group, kv*j.group+(first+i)%j.group, base+from)
 			}
 		}
 	}
@@ -441,22 +438,20 @@ func (j *fastAttention) finishProbs(a *attending, t *queries, row, h, lo, hi int
 
 // bias turns products s of query r of the tile and head h with the keys from key
 // on into scores.
-func (j *fastAttention) bias(s []float32, t *queries, r, h, key int) {
+func (j *fastAttention) bias(w *worker, s []float32, t *queries, r, h, key int) {
 	o := j.op
-	factor := scale(o.Scale)
+	factor, distance := scale(o.Scale), key-(t.pos+r)
 	if o.SoftCap != 0 {
-		j.kernel.Cap(s, factor, o.SoftCap)
-	} else {
-		for i := range s {
-			s[i] *= factor
-		}
+		w.rowsOf = simd.Rows{X: s, Out: s, M: 1, N: len(s), In: factor / o.SoftCap, Alpha: o.SoftCap}
+		j.kernel.Map[simd.Tanh](&w.rowsOf)
+		factor = 1
 	}
-	distance := key - (t.pos + r)
+	slope := float32(0)
 	if j.slopes != nil {
-		slope := j.slopes[h]
-		for i := range s {
-			s[i] += float32(slope * float32(distance+i))
-		}
+		slope = j.slopes[h]
+	}
+	if slope != 0 || factor != 1 {
+		j.kernel.Slope(s, factor, slope, distance)
 	}
 	if j.keyBias.present() {
 		for i, x := range j.keyBias.row(h, key, len(s)) {

@@ -43,31 +43,31 @@ func (a attended) String() string {
 }
 
 const (
-	all   = runtime.Unlimited
-	reach = 20
+	everything = runtime.Unlimited
+	reach      = 20
 )
 
 var attendedCases = []attended{
-	{heads: 9, kv: 3, d: 64, left: all, block: 16, dtype: quant.F16},
-	{heads: 9, kv: 3, d: 64, left: all, block: 16, dtype: quant.F32},
-	{heads: 4, kv: 1, d: 128, left: all, block: 16, dtype: quant.BF16},
-	{heads: 3, kv: 3, d: 32, left: all, block: 32, dtype: quant.Q8_0},
-	{heads: 4, kv: 2, d: 80, left: all, block: 16, dtype: quant.Q8_0},
+	{heads: 9, kv: 3, d: 64, left: everything, block: 16, dtype: quant.F16},
+	{heads: 9, kv: 3, d: 64, left: everything, block: 16, dtype: quant.F32},
+	{heads: 4, kv: 1, d: 128, left: everything, block: 16, dtype: quant.BF16},
+	{heads: 3, kv: 3, d: 32, left: everything, block: 32, dtype: quant.Q8_0},
+	{heads: 4, kv: 2, d: 80, left: everything, block: 16, dtype: quant.Q8_0},
 	{heads: 2, kv: 2, d: 80, left: 99, block: 16, dtype: quant.F16},
 	{heads: 3, kv: 1, d: 64, left: 299, block: 16, dtype: quant.F16, sinks: true},
-	{heads: 2, kv: 1, d: 20, dv: 50, left: all, block: 16, dtype: quant.F16},
-	{heads: 2, kv: 1, d: 20, dv: 36, left: all, block: 5, dtype: quant.BF16},
+	{heads: 2, kv: 1, d: 20, dv: 50, left: everything, block: 16, dtype: quant.F16},
+	{heads: 2, kv: 1, d: 20, dv: 36, left: everything, block: 5, dtype: quant.BF16},
 	{heads: 4, kv: 2, d: 32, left: 40, block: 3, dtype: quant.Q8_0},
-	{heads: 5, kv: 1, d: 64, left: all, block: 48, dtype: quant.F32, slopes: true},
-	{heads: 2, kv: 1, d: 96, left: all, block: 16, dtype: quant.F16, cap: 3},
-	{heads: 4, kv: 4, d: 32, left: all, right: all},
+	{heads: 5, kv: 1, d: 64, left: everything, block: 48, dtype: quant.F32, slopes: true},
+	{heads: 2, kv: 1, d: 96, left: everything, block: 16, dtype: quant.F16, cap: 3},
+	{heads: 4, kv: 4, d: 32, left: everything, right: everything},
 	{heads: 3, kv: 1, d: 64, left: 70, right: 300},
-	{heads: 2, kv: 1, d: 33, dv: 17, left: all, slopes: true, cap: 5, sinks: true, rel: true},
-	{heads: 40, kv: 1, d: 16, left: all, block: 16, dtype: quant.F16},
+	{heads: 2, kv: 1, d: 33, dv: 17, left: everything, slopes: true, cap: 5, sinks: true, rel: true},
+	{heads: 40, kv: 1, d: 16, left: everything, block: 16, dtype: quant.F16},
 }
 
-// scene is the operands of an attended, on a device.
-type scene struct {
+// attentionScene is the operands of an attended, on a device.
+type attentionScene struct {
 	attended
 	op   runtime.Attention
 	q    runtime.Tensor
@@ -76,12 +76,12 @@ type scene struct {
 	n    int
 }
 
-func (a attended) on(t testing.TB, dev *Device, n int) *scene {
+func (a attended) on(t testing.TB, dev *Device, n int) *attentionScene {
 	if a.dv == 0 {
 		a.dv = a.d
 	}
 	d := &dev.Reference
-	s := &scene{attended: a, dev: dev, n: n}
+	s := &attentionScene{attended: a, dev: dev, n: n}
 	s.q = random(t, d, 1, n, a.heads*a.d)
 	k, v := random(t, d, 2, n, a.kv*a.d), random(t, d, 3, n, a.kv*a.dv)
 	s.op = runtime.Attention{K: k, V: v, Heads: a.heads, KVHeads: a.kv, Scale: float32(1.5 / math.Sqrt(float64(a.d))), Left: a.left, Right: a.right, SoftCap: a.cap}
@@ -123,7 +123,7 @@ func (a attended) on(t testing.TB, dev *Device, n int) *scene {
 }
 
 // store puts keys and values into shuffled blocks of a cache of NaN.
-func (s *scene) store(t testing.TB, d *Reference, k, v runtime.Tensor) {
+func (s *attentionScene) store(t testing.TB, d *Reference, k, v runtime.Tensor) {
 	blocks := (s.n + s.block - 1) / s.block
 	order := rand.New(rand.NewPCG(7, 8)).Perm(blocks + 2)
 	table, slots := make([]int32, blocks), make([]int32, s.n)
@@ -154,7 +154,7 @@ func (s *scene) store(t testing.TB, d *Reference, k, v runtime.Tensor) {
 	}
 }
 
-func (s *scene) run(t testing.TB, op runtime.Op) {
+func (s *attentionScene) run(t testing.TB, op runtime.Op) {
 	t.Helper()
 	if err := op.Check(); err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func (s *scene) run(t testing.TB, op runtime.Op) {
 }
 
 // chunk is the queries from ≤ i < to, attending to the keys before them.
-func (s *scene) chunk(t testing.TB, from, to int) runtime.Attention {
+func (s *attentionScene) chunk(t testing.TB, from, to int) runtime.Attention {
 	d := &s.dev.Reference
 	op := s.op
 	op.Q, op.Out = s.q.RowRange(from, to), empty(t, d, to-from, s.heads*s.dv)
@@ -175,7 +175,7 @@ func (s *scene) chunk(t testing.TB, from, to int) runtime.Attention {
 
 // attend is Out of all queries, in chunks. Keys after a chunk are there only if
 // queries look ahead.
-func (s *scene) attend(t testing.TB, size int) []float32 {
+func (s *attentionScene) attend(t testing.TB, size int) []float32 {
 	var out []float32
 	for from := 0; from < s.n; from += size {
 		op := s.chunk(t, from, min(from+size, s.n))
@@ -186,7 +186,7 @@ func (s *scene) attend(t testing.TB, size int) []float32 {
 }
 
 // oracle is Out in float64.
-func (s *scene) oracle(row, h int) []float64 {
+func (s *attentionScene) oracle(row, h int) []float64 {
 	kv := h / (s.heads / s.kv)
 	var scores, over []float64
 	var seen []int
@@ -228,7 +228,7 @@ func (s *scene) oracle(row, h int) []float64 {
 	return out
 }
 
-func sameBits(a, b []float32) bool {
+func equalBits(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }
 
@@ -263,7 +263,7 @@ func TestAttentionHasTheBitsOfItsRow(t *testing.T) {
 			whole := s.attend(t, n)
 			if a.right == 0 {
 				for _, size := range []int{1, 7, 512} {
-					if !sameBits(whole, s.attend(t, size)) {
+					if !equalBits(whole, s.attend(t, size)) {
 						t.Errorf("%v: other bits in chunks of %d", s.attended, size)
 					}
 				}
@@ -274,12 +274,12 @@ func TestAttentionHasTheBitsOfItsRow(t *testing.T) {
 					t.Fatal(err)
 				}
 				m := a.on(t, more, n)
-				if !sameBits(whole, m.attend(t, n)) {
+				if !equalBits(whole, m.attend(t, n)) {
 					t.Errorf("%v: other bits on %d threads", s.attended, threads)
 				}
 				last := m.chunk(t, n-1, n)
 				m.run(t, &last)
-				if !sameBits(whole[len(whole)-len(last.Out.F32s()):], last.Out.F32s()) {
+				if !equalBits(whole[len(whole)-len(last.Out.F32s()):], last.Out.F32s()) {
 					t.Errorf("%v: other bits alone on %d threads", s.attended, threads)
 				}
 				if a.right == 0 {
@@ -295,7 +295,7 @@ func TestAttentionHasTheBitsOfItsRow(t *testing.T) {
 
 // company runs decoding steps, a chunk, and prompts of the sequence beside each
 // other, with their distributions.
-func (s *scene) company(t *testing.T, whole []float32) {
+func (s *attentionScene) company(t *testing.T, whole []float32) {
 	d := &s.dev.Reference
 	parts := [][2]int{{n0, n0 + 1}, {0, 100}, {300, 301}, {90, 90}, {256, 263}, {255, 256}, {1, 2}, {500, s.n}}
 	op := s.op
@@ -330,7 +330,7 @@ func (s *scene) company(t *testing.T, whole []float32) {
 		}
 		s.run(t, &op)
 		for i, r := range rows {
-			if !sameBits(op.Out.F32Row(i), whole[int(r)*s.heads*s.dv:][:s.heads*s.dv]) {
+			if !equalBits(op.Out.F32Row(i), whole[int(r)*s.heads*s.dv:][:s.heads*s.dv]) {
 				t.Errorf("%v: query %d has other bits in company, distributions: %v", s.attended, r, !op.Probs.IsZero())
 				break
 			}
@@ -348,7 +348,7 @@ func (s *scene) company(t *testing.T, whole []float32) {
 const n0 = 400
 
 // sums checks that distributions sum to 1, but for sinks.
-func (s *scene) sums(t *testing.T, probs runtime.Tensor, rows int) {
+func (s *attentionScene) sums(t *testing.T, probs runtime.Tensor, rows int) {
 	for i := range rows {
 		for h := range s.heads {
 			sum := 0.0

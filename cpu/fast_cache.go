@@ -12,13 +12,13 @@ import (
 )
 
 // cacheBlocks is a cache tensor in the order of the fast device. Blocks lie one
-// after the other. Where the tokens B of a block are a multiple of 16, and T is
-// an element,
+// after the other. Where their tokens are a multiple of 16, and T is an element,
+// they are groups of 16 tokens, and each of them
 //
-//	keys    [columns][B] T; in Q8_0 [columns/32] of {[32][B] int8, [B] f16 scale}
-//	values  [heads][B][Dv] T; so too in Q8_0 if 32 divides Dv
+//	keys    [columns][16] T; in Q8_0 [columns/32] of {[32][16] int8, [16] f16 scales}
+//	values  [heads][16][Dv] T; so too in Q8_0 if 32 divides Dv
 //
-// so that 16 keys are a vector for each feature, and a head's values are read in
+// so that 16 keys are a vector for each feature, and those of a head are read in
 // one go. Else rows lie as they are given.
 type cacheBlocks struct {
 	cacheRows
@@ -34,65 +34,63 @@ type cacheBlocks struct {
 func (c *cacheBlocks) bind(t *runtime.Tensor, block, heads int, keys bool) {
 	*c = cacheBlocks{cacheRows: cacheOf(t), block: block, heads: heads, keys: keys, head: t.Cols / heads}
 	c.part, c.size = c.row/heads, c.row/max(c.cols, 1)
-	c.ordered = block%simd.Lanes == 0 && (keys || t.DType != quant.Q8_0 || c.head%32 == 0)
+	c.ordered = block%simd.Lanes == 0 && (keys || t.DType != quant.Q8_0 || c.head%q8Block == 0)
 }
 
-// Sizes in Q8_0.
+// Sizes in Q8_0, and of a group.
 const (
 	q8Block = 32          // elements
 	q8Size  = 2 + q8Block // bytes: the scale, and the elements
-	f16NaN  = uint16(0x7e00)
+	group   = simd.Lanes  // tokens
 )
 
-// keyAt is where element e of head h of the key of token i of a block lies.
-func (c *cacheBlocks) keyAt(block, h, e, i int) int {
-	at, col := block*c.block*c.row, h*c.head+e
+// keyAt is where column col of the key in a slot lies.
+func (c *cacheBlocks) keyAt(slot, col int) int {
+	at := slot / group * group * c.row
 	if c.dtype == quant.Q8_0 {
-		return at + col/q8Block*q8Size*c.block + col%q8Block*c.block + i
+		return at + (col/q8Block*q8Size+col%q8Block)*group + slot%group
 	}
-	return at + (col*c.block+i)*c.size
+	return at + (col*group+slot%group)*c.size
 }
 
-// scaleAt is where the scale of that element lies.
-func (c *cacheBlocks) scaleAt(block, h, e, i int) int {
-	col := h*c.head + e
-	return block*c.block*c.row + (col/q8Block*q8Size+q8Block)*c.block + 2*i
+// scaleAt is where the scale of that column lies, in Q8_0.
+func (c *cacheBlocks) scaleAt(slot, col int) int {
+	return slot/group*group*c.row + (col/q8Block*q8Size+q8Block)*group + 2*(slot%group)
 }
 
-// valueAt is where the value of head h of token i of a block begins.
-func (c *cacheBlocks) valueAt(block, h, i int) int {
-	return block*c.block*c.row + (h*c.block+i)*c.part
+// valueAt is where the value of head h in a slot begins.
+func (c *cacheBlocks) valueAt(slot, h int) int {
+	return slot/group*group*c.row + (h*group+slot%group)*c.part
 }
 
 // put writes a row that was converted to the cache's type, in its plain order, to
 // a slot.
 func (c *cacheBlocks) put(slot int, row []byte) {
-	block, i := slot/c.block, slot%c.block
 	switch {
 	case !c.ordered:
 		copy(c.bytes[slot*c.row:], row)
 	case !c.keys:
 		for h := range c.heads {
-			copy(c.bytes[c.valueAt(block, h, i):], row[h*c.part:][:c.part])
+			copy(c.bytes[c.valueAt(slot, h):], row[h*c.part:][:c.part])
 		}
 	case c.dtype == quant.Q8_0:
 		for b := range c.cols / q8Block {
 			in := row[b*q8Size:][:q8Size]
-			out := c.bytes[c.keyAt(block, 0, b*q8Block, i):]
+			out := c.bytes[c.keyAt(slot, b*q8Block):]
 			for e, x := range in[2:] {
-				out[e*c.block] = x
+				out[e*group] = x
 			}
-			copy(c.bytes[c.scaleAt(block, 0, b*q8Block, i):], in[:2])
+			copy(c.bytes[c.scaleAt(slot, b*q8Block):], in[:2])
 		}
 	case c.size == 4:
-		out := c.bytes[c.keyAt(block, 0, 0, i):]
+		out := c.bytes[c.keyAt(slot, 0):]
 		for e := range c.cols {
-			binary.LittleEndian.PutUint32(out[4*e*c.block:], binary.LittleEndian.Uint32(row[4*e:]))
+			binary.LittleEndian.PutUint32(out[4*e*group:], binary.LittleEndian.Uint32(row[4*e:]))
 		}
 	default:
-		out := c.bytes[c.keyAt(block, 0, 0, i):]
+		out := c.bytes[c.keyAt(slot, 0):]
 		for e := range c.cols {
-			binary.LittleEndian.PutUint16(out[2*e*c.block:], binary.LittleEndian.Uint16(row[2*e:]))
+			binary.LittleEndian.PutUint16(out[2*e*group:], binary.LittleEndian.Uint16(row[2*e:]))
 		}
 	}
 }

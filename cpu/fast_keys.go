@@ -14,8 +14,8 @@ func (j *fastAttention) locate(a *attending, t *queries, kv, base, lo, hi int) {
 	table, size := j.blocks[t.seq*j.op.Blocks.Cols:], j.op.BlockSize
 	for g := lo / simd.Lanes; g*simd.Lanes < hi; g++ {
 		key := base + g*simd.Lanes
-		block, i := int(table[key/size]), key%size
-		a.at[g], a.valueAt[g] = j.keys.keyAt(block, kv, 0, i), j.values.valueAt(block, kv, i)
+		slot := int(table[key/size])*size + key%size
+		a.at[g], a.valueAt[g] = j.keys.keyAt(slot, kv*j.d), j.values.valueAt(slot, kv)
 	}
 }
 
@@ -34,7 +34,7 @@ func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 	if j.keys.ordered {
 		for g := lo / simd.Lanes; g*simd.Lanes < hi; g++ {
 			key := base + g*simd.Lanes
-			j.keys.widenKeys(j.kernel, a.keys[panelAt(g*simd.Lanes, j.d):], int(table[key/size]), kv, key%size, j.d)
+			j.keys.widenKeys(j.kernel, a.keys[panelAt(g*simd.Lanes, j.d):], int(table[key/size])*size+key%size, kv*j.d, j.d)
 		}
 	} else {
 		k := grow(&w.rows, j.d)
@@ -50,8 +50,8 @@ func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 	if j.values.ordered {
 		for i := lo; i < hi; {
 			key := base + i
-			n := min(size-key%size, hi-i)
-			j.values.widenValues(j.kernel, a.values[i*simd.Panel:], int(table[key/size]), kv, key%size, n, w)
+			n := min(group-key%group, hi-i)
+			j.values.widenValues(j.kernel, a.values[i*simd.Panel:], int(table[key/size])*size+key%size, kv, n, w)
 			i += n
 		}
 		return
@@ -98,24 +98,23 @@ func (j *fastAttention) collectRows(a *attending, t *queries, kv, base, lo, hi i
 	}
 }
 
-// widenKeys brings the 16 keys of head h from token i of a block on into lanes of
-// a panel.
-func (c *cacheBlocks) widenKeys(k *simd.Kernels, dst []float32, block, h, i, d int) {
+// widenKeys brings d columns, from col on, of the 16 keys from a slot on into
+// lanes of a panel.
+func (c *cacheBlocks) widenKeys(k *simd.Kernels, dst []float32, slot, col, d int) {
 	if c.dtype != quant.Q8_0 {
-		c.widen(k)(dst, simd.Panel, c.bytes[c.keyAt(block, h, 0, i):], c.block*c.size, d)
+		c.widen(k)(dst, simd.Panel, c.bytes[c.keyAt(slot, col):], group*c.size, d)
 		return
 	}
 	for e := 0; e < d; {
-		n := min(q8Block-(h*c.head+e)%q8Block, d-e)
-		k.WidenKeysQ8(dst[e*simd.Panel:], c.bytes[c.keyAt(block, h, e, i):], c.block, c.bytes[c.scaleAt(block, h, e, i):], n)
+		n := min(q8Block-(col+e)%q8Block, d-e)
+		k.WidenKeysQ8(dst[e*simd.Panel:], c.bytes[c.keyAt(slot, col+e):], c.bytes[c.scaleAt(slot, col+e):], n)
 		e += n
 	}
 }
 
-// widenValues brings n values of head h from token i of a block on into rows of
-// panels.
-func (c *cacheBlocks) widenValues(k *simd.Kernels, dst []float32, block, h, i, n int, w *worker) {
-	src := c.bytes[c.valueAt(block, h, i):]
+// widenValues brings n values of head h from a slot on into rows of panels.
+func (c *cacheBlocks) widenValues(k *simd.Kernels, dst []float32, slot, h, n int, w *worker) {
+	src := c.bytes[c.valueAt(slot, h):]
 	if c.dtype == quant.Q8_0 {
 		for b := range c.head / q8Block {
 			k.WidenQ8(dst[b*simd.Span*simd.Panel:], simd.Panel, src[b*q8Size:], c.part, n)

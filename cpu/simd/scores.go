@@ -30,17 +30,17 @@ type Seen struct {
 // float32, for i < n and j < 16. Lds counts bytes.
 type Widen func(dst []float32, ldd int, src []byte, lds, n int)
 
-// Direct is the products of few rows with keys and values of one type, groups of
-// 16 of which lie at the bytes at of the cache.
+// Direct is the products of few rows with keys and values of one type, in groups
+// of 16 of which one begins at each of the bytes at of the cache.
 type Direct struct {
-	// Dot is s[r·Span+16g+j] = Σ_i q[r·d+i]·key (g,j,i), the key's element at
-	// at[g] + i·step + j·size, with one fused accumulator over ascending i, for r < m.
-	// In Q8_0 a piece of 32 elements, 32·step bytes, has its scales behind it.
-	Dot func(s, q []float32, d, m int, cache []byte, at []int, step int)
-	// Weigh is out[r·ldo+i] = Σ_j p[r·Span+j]·value (j,i) over the keys from ≤ j < to
-	// of the groups, ascending, with one fused accumulator from zero, for i < dv, a
-	// multiple of 16. Value (j,0) lies at at[j/16] + (j mod 16)·step.
-	Weigh func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, step, from, to int)
+	// Dot is s[r·Span+16g+j] = Σ_i q[r·d+i]·key (g,j,i), with one fused accumulator
+	// over ascending i, for r < m. A group is [d][16] elements, in Q8_0 [d/32] of
+	// {[32][16] int8, [16] binary16 scales}.
+	Dot func(s, q []float32, d, m int, cache []byte, at []int)
+	// Weigh is out[r·ldo+i] = Σ_j p[r·Span+j]·value (j/16, j mod 16, i) over the keys
+	// from ≤ j < to, ascending, with one fused accumulator from zero, for r < m and
+	// i < dv. A group is [16][dv] elements, dv a multiple of 16, in Q8_0 of 32.
+	Weigh func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, from, to int)
 }
 
 // Scores are the functions on attention.
@@ -62,24 +62,24 @@ type Scores struct {
 	Divide func(dst, src []float32, by float32)
 	// Finite reports whether no element is a NaN or an infinity.
 	Finite func(v []float32) bool
-	// Cap is s = limit·tanh(c·s/limit).
-	Cap func(s []float32, c, limit float32)
+	// Slope is s[i] = c·s[i] + slope·(first+i).
+	Slope func(s []float32, c, slope float32, first int)
 	// PanelKeys is dst[Panel·i+j] = src[j·lds+i] for j < 16 and i < n.
 	PanelKeys func(dst, src []float32, lds, n int)
 	// WidenF32, WidenF16 and WidenBF16 are Widen of their type.
 	WidenF32, WidenF16, WidenBF16 Widen
 	// WidenQ8 is dst[i·ldd+j] = element j of the block of Q8_0 at src[i·lds], j < 32.
 	WidenQ8 Widen
-	// WidenKeysQ8 is dst[Panel·i+j] = int8(src[i·lds+j])·scale j, with 16 scales in
+	// WidenKeysQ8 is dst[Panel·i+j] = int8(src[16i+j])·scale j, with 16 scales in
 	// binary16, for i < n.
-	WidenKeysQ8 func(dst []float32, src []byte, lds int, scales []byte, n int)
+	WidenKeysQ8 func(dst []float32, src, scales []byte, n int)
 	// Direct products by type, nil where the path has none.
 	DirectF32, DirectF16, DirectBF16, DirectQ8 *Direct
 }
 
 func portableScores() Scores {
 	return Scores{
-		Soften: soften, Merge: mergeSpan, Divide: divideRow, Finite: allFinite, Cap: capScores, PanelKeys: transposeKeys,
+		Soften: soften, Merge: mergeSpan, Divide: divideRow, Finite: allFinite, Slope: slopeScores, PanelKeys: transposeKeys,
 		WidenF32: widenRowsF32, WidenF16: widenRowsF16, WidenBF16: widenRowsBF16, WidenQ8: widenRowsQ8, WidenKeysQ8: widenKeysQ8,
 	}
 }
@@ -178,10 +178,9 @@ func allFinite(v []float32) bool {
 	return true
 }
 
-func capScores(s []float32, c, limit float32) {
-	in, out := float64(c)/float64(limit), float64(limit)
+func slopeScores(s []float32, c, slope float32, first int) {
 	for i, x := range s {
-		s[i] = float32(out * math.Tanh(in*float64(x)))
+		s[i] = float32(c*x) + float32(slope*float32(first+i))
 	}
 }
 
@@ -230,13 +229,13 @@ func widenRowsQ8(dst []float32, ldd int, src []byte, lds, n int) {
 	}
 }
 
-func widenKeysQ8(dst []float32, src []byte, lds int, scales []byte, n int) {
+func widenKeysQ8(dst []float32, src, scales []byte, n int) {
 	var d [Lanes]float32
 	for j := range d {
 		d[j] = keyHalf(binary.LittleEndian.Uint16(scales[2*j:]))
 	}
 	for i := range n {
-		out, in := (*[Lanes]float32)(dst[i*Panel:]), (*[Lanes]byte)(src[i*lds:])
+		out, in := (*[Lanes]float32)(dst[i*Panel:]), (*[Lanes]byte)(src[i*Lanes:])
 		for j := range out {
 			out[j] = float32(int8(in[j])) * d[j]
 		}
