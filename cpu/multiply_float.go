@@ -80,7 +80,10 @@ func halvesAt(b []byte) []uint16 {
 
 // pieceBytes is the size of a piece of a panel that stays in the first-level
 // cache while rows are multiplied by it.
-const pieceBytes = 32 << 10
+const (
+	pieceBytes  = 48 << 10
+	pieceUnpack = 32 << 10 // that is written first
+)
 
 // nextPiece is where the piece from from on of k ends: pieces are of about equal
 // depth, a multiple of 32, and at most depth but for that.
@@ -102,11 +105,13 @@ func (f multiplyF32) multiply(_ *worker, c []float32, ldc int, a activations, m 
 		f.k.MulF32(c, ldc, a.f32, a.ld, b, k, m, n, false)
 		return
 	}
+	ahead := panels[:cap(panels)]
 	for p := range n {
 		panel := b[p*k*simd.Panel:][:k*simd.Panel]
 		for from := 0; ; {
 			to := nextPiece(from, k, pieceBytes/4/simd.Panel)
-			f.tiles(c[p*simd.Panel:], ldc, a, m, panel[from*simd.Panel:], from, to)
+			next := ahead[min((p*k+to)*simd.Panel*4, len(ahead)):]
+			f.tiles(c[p*simd.Panel:], ldc, a, m, panel[from*simd.Panel:], from, to, next, simd.Panel*4)
 			if from = to; from >= k {
 				break
 			}
@@ -114,12 +119,15 @@ func (f multiplyF32) multiply(_ *worker, c []float32, ldc int, a activations, m 
 	}
 }
 
-// tiles multiplies by the piece from … to of a panel.
-func (f multiplyF32) tiles(c []float32, ldc int, a activations, m int, piece []float32, from, to int) {
-	tiles := (m + f.k.Height - 1) / f.k.Height
+// tiles multiplies by the piece from … to of a panel. Meanwhile what is next in
+// memory is fetched, of which each k has size bytes.
+func (f multiplyF32) tiles(c []float32, ldc int, a activations, m int, piece []float32, from, to int, next []byte, size int) {
+	tiles, k := (m+f.k.Height-1)/f.k.Height, to-from
+	step := (size + tiles - 1) / tiles
 	for t := range tiles {
 		r, end := m*t/tiles, m*(t+1)/tiles
-		f.k.MulF32(c[r*ldc:], ldc, a.f32[r*a.ld+from:], a.ld, piece, to-from, end-r, 1, from > 0)
+		at := unsafe.SliceData(next[min(t*k*step, len(next)):])
+		f.k.MulNextF32(c[r*ldc:], ldc, a.f32[r*a.ld+from:], a.ld, piece, k, end-r, from > 0, at, step)
 	}
 }
 
@@ -149,16 +157,17 @@ func (f multiplyHalves) multiply(w *worker, c []float32, ldc int, a activations,
 		f.mul(c, ldc, a.f32, a.ld, b, k, m, n, false)
 		return
 	}
-	values := grow(&w.weights, pieceBytes/4+simd.Panel*simd.Panel)
+	values, ahead := grow(&w.weights, pieceUnpack/4+simd.Panel*simd.Panel), panels[:cap(panels)]
 	for p := range n {
 		panel := b[p*f.depth(k)*simd.Panel:]
 		for from := 0; ; {
-			to := nextPiece(from, k, pieceBytes/4/simd.Panel)
+			to := nextPiece(from, k, pieceUnpack/4/simd.Panel)
 			if m <= f.k.Height {
 				f.mul(c[p*simd.Panel:], ldc, a.f32[from:], a.ld, panel[from*simd.Panel:], to-from, m, 1, from > 0)
 			} else {
 				f.unpack(values, panel[from*simd.Panel:], to-from)
-				f.tiles(c[p*simd.Panel:], ldc, a, m, values, from, to)
+				next := ahead[min((p*f.depth(k)+to)*simd.Panel*2, len(ahead)):]
+				f.tiles(c[p*simd.Panel:], ldc, a, m, values, from, to, next, simd.Panel*2)
 			}
 			if from = to; from >= k {
 				break

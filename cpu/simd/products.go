@@ -20,6 +20,9 @@ type Products struct {
 	Once int
 	// MulF32 multiplies by panels of F32, in float32.
 	MulF32 func(c []float32, ldc int, a []float32, lda int, b []float32, k, m, panels int, add bool)
+	// MulNextF32 is MulF32 with one panel, and has memory fetched from next on in the
+	// meantime, step bytes for each k: a hint, where memory would be waited for.
+	MulNextF32 func(c []float32, ldc int, a []float32, lda int, b []float32, k, m int, add bool, next *byte, step int)
 	// MulF16 multiplies by panels of F16, in float32.
 	MulF16 func(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool)
 	// MulBF16 multiplies by panels of BF16, in float32.
@@ -45,7 +48,7 @@ type Products struct {
 func portableProducts() Products {
 	return Products{
 		Height: 4, Once: 1,
-		MulF32: mulF32, MulF16: mulF16, MulBF16: mulBF16,
+		MulF32: mulF32, MulNextF32: mulNextF32, MulF16: mulF16, MulBF16: mulBF16,
 		RoundBF16: roundBF16, UnpackBF16: unpackBF16,
 		FillWords: transpose, FillHalves: transposeHalves,
 	}
@@ -68,6 +71,10 @@ func mulF32(c []float32, ldc int, a []float32, lda int, b []float32, k, m, panel
 			*out = sum
 		}
 	}
+}
+
+func mulNextF32(c []float32, ldc int, a []float32, lda int, b []float32, k, m int, add bool, _ *byte, _ int) {
+	mulF32(c, ldc, a, lda, b, k, m, 1, add)
 }
 
 func mulF16(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool) {

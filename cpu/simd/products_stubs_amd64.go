@@ -7,6 +7,9 @@ package simd
 // mulF32AVX2 multiplies m ≤ 6 rows with panels [k][32] of float32.
 func mulF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, panels int, add bool)
 
+// mulNextF32AVX2 multiplies m ≤ 6 rows with a panel [k][32] of float32 and fetches what is at next, step bytes a k.
+func mulNextF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, add bool, next *byte, step int)
+
 // mulF16AVX2 multiplies m ≤ 6 rows with panels [k][32] of float16, in float32.
 func mulF16AVX2(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
 
@@ -15,6 +18,9 @@ func mulBF16AVX2(c []float32, ldc int, a []float32, lda int, b []uint16, k int, 
 
 // mulF32AVX512 multiplies m ≤ 12 rows with panels [k][32] of float32.
 func mulF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, panels int, add bool)
+
+// mulNextF32AVX512 multiplies m ≤ 12 rows with a panel [k][32] of float32 and fetches what is at next, step bytes a k.
+func mulNextF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, add bool, next *byte, step int)
 
 // mulF16AVX512 multiplies m ≤ 12 rows with panels [k][32] of float16, in float32.
 func mulF16AVX512(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)

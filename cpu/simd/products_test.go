@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 )
 
 // eachPath runs f on the kernels of every path there is here.
@@ -135,6 +136,11 @@ func TestMulFloats(t *testing.T) {
 						kernels.MulF32(row[q*Panel:], Panel, p.a[i*p.lda:], p.lda, p.b[q*p.k*Panel:], p.k, 1, 1, add)
 					}
 					sameBits(t, fmt.Sprintf("%s row %d", what, i), c[i*p.ldc:][:p.panels*Panel], row)
+				}
+				if p.panels == 1 {
+					next := append([]float32(nil), p.before...)
+					kernels.MulNextF32(next, p.ldc, p.a, p.lda, p.b, p.k, p.m, add, (*byte)(unsafe.Pointer(&p.b[0])), 64)
+					sameBits(t, what+" with a hint", next, c)
 				}
 				half := append([]float32(nil), p.before...)
 				kernels.MulF16(half, p.ldc, p.a, p.lda, p.half, p.k, p.m, p.panels, add)

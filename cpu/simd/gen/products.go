@@ -27,6 +27,8 @@ var (
 	mulPanels  = reg.R11 // panels left
 	mulAt      = reg.R15 // b at the present k
 	mulCount   = reg.R13 // a counter, or a row of c
+	mulNext    = reg.R11 // what is fetched, in place of mulPanels
+	mulStep    = reg.R9  // by so many bytes a k, in place of mulStrideB
 )
 
 // panelType is how vectors of weights come from a panel.
@@ -37,10 +39,12 @@ type panelType struct {
 	bytes int    // of a k, or of a pair of k where there are pairs
 	pairs bool   // a panel has pairs of k
 	dot   bool   // and they are multiplied as pairs
+	next  bool   // one panel; and while it is multiplied, memory is fetched that the next needs
 }
 
 var (
 	typeF32  = panelType{name: "F32", a: "float32", b: "float32", bytes: 128, doc: "panels [k][32] of float32"}
+	typeNext = panelType{name: "NextF32", a: "float32", b: "float32", bytes: 128, next: true, doc: "a panel [k][32] of float32 and fetches what is at next, step bytes a k"}
 	typeF16  = panelType{name: "F16", a: "float32", b: "uint16", bytes: 64, doc: "panels [k][32] of float16, in float32"}
 	typeBF16 = panelType{name: "BF16", a: "float32", b: "uint16", bytes: 128, pairs: true, doc: "panels [k/2][32][2] of bfloat16, in float32"}
 	typeDot  = panelType{name: "DotBF16", a: "uint16", b: "uint16", bytes: 128, pairs: true, dot: true, doc: "panels [k/2][32][2] of bfloat16, pair by pair, where k is even"}
@@ -68,8 +72,8 @@ var (
 )
 
 var (
-	setAVX2   = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeF16, typeBF16}}
-	setAVX512 = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeF16, typeBF16, typeDot}}
+	setAVX2   = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeF16, typeBF16}}
+	setAVX512 = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeF16, typeBF16, typeDot}}
 )
 
 // mulAhead is how many bytes one panel is fetched ahead; several at once keep the
@@ -96,7 +100,11 @@ type mulWriter struct {
 func (w *mulWriter) function() {
 	w.Function("mul" + w.t.name + w.set.name)
 	w.Attributes(attr.NOSPLIT)
-	w.SignatureExpr(fmt.Sprintf("func(c []float32, ldc int, a []%s, lda int, b []%s, k, m, panels int, add bool)", w.t.a, w.t.b))
+	rest := "k, m, panels int, add bool"
+	if w.t.next {
+		rest = "k, m int, add bool, next *byte, step int"
+	}
+	w.SignatureExpr(fmt.Sprintf("func(c []float32, ldc int, a []%s, lda int, b []%s, %s)", w.t.a, w.t.b, rest))
 	w.Doc(fmt.Sprintf("mul%s%s multiplies m ≤ %d rows with %s.", w.t.name, w.set.name, len(w.set.tiles), w.t.doc))
 	w.Load(w.Param("c").Base(), mulC)
 	w.Load(w.Param("ldc"), mulStrideC)
@@ -110,20 +118,29 @@ func (w *mulWriter) function() {
 	w.LEAQ(operand.Mem{Base: mulStrideA, Index: mulStrideA, Scale: 2}, mulThriceA)
 	w.Load(w.Param("b").Base(), mulB)
 	w.Load(w.Param("k"), mulK)
-	w.MOVQ(mulK, mulStrideB)
+	if !w.t.next {
+		w.MOVQ(mulK, mulStrideB)
+	}
 	if w.t.pairs {
 		w.ADDQ(operand.U8(31), mulStrideB)
 		w.ANDQ(operand.I32(-32), mulStrideB)
 		w.SHRQ(operand.U8(1), mulStrideB)
 		w.SHRQ(operand.U8(1), mulK)
 	}
-	w.SHLQ(operand.U8(bits.TrailingZeros(uint(w.t.bytes))), mulStrideB)
+	if !w.t.next {
+		w.SHLQ(operand.U8(bits.TrailingZeros(uint(w.t.bytes))), mulStrideB)
+	}
 	if mask, ok := w.mask(); ok {
 		ones := w.set.registers[mask]
 		w.VPTERNLOGD(operand.U8(255), ones, ones, ones)
 		w.VPSLLD(operand.U8(16), ones, ones)
 	}
-	w.Load(w.Param("panels"), mulPanels)
+	if w.t.next {
+		w.Load(w.Param("next"), mulNext)
+		w.Load(w.Param("step"), mulStep)
+	} else {
+		w.Load(w.Param("panels"), mulPanels)
+	}
 	w.Load(w.Param("m"), mulCount)
 	for m := range w.set.tiles {
 		if m+1 < len(w.set.tiles) {
@@ -144,6 +161,14 @@ func (w *mulWriter) function() {
 func (w *mulWriter) rows(m int) {
 	shape := w.set.tiles[m-1]
 	whole := 32 / w.set.lanes
+	if w.t.next {
+		shape.vectors = min(shape.vectors, 32/w.set.lanes)
+		for first := 0; first < whole; first += shape.vectors {
+			w.tile(m, 1, first, shape.vectors)
+		}
+		w.JMP(operand.LabelRef("done"))
+		return
+	}
 	for n := shape.panels; n > 0; n /= 2 {
 		loop, next := w.label("panels"), w.label("fewer")
 		if n == 1 {
@@ -301,6 +326,10 @@ func (t *mulTile) unit(u int) {
 			ahead.Disp += at + mulAhead
 			t.PREFETCHT0(ahead)
 		}
+	}
+	if t.t.next && t.first == 0 {
+		t.PREFETCHT1(operand.Mem{Base: mulNext})
+		t.ADDQ(mulStep, mulNext)
 	}
 	t.products(u, 0)
 	if t.t.pairs && !t.t.dot {
