@@ -19,7 +19,7 @@ folder() { echo "$GODWIT_PEERS/$1"; }
 # want PEER prints what an installation of it is made from: when this differs from what stands there, it is made anew.
 want() {
 	case $1 in
-	hugot) cat "$here"/hugot/go.sum "$here"/hugot/*.go ;;
+	hugot) cat "$here"/hugot/go.mod "$here"/hugot/go.sum "$here"/hugot/*.go ;;
 	*) cat "$here/requirements/$1.txt"; [ "$1" != llama.cpp ] || echo "$llama_cpp_python $llama_cpp_build" ;;
 	esac | sha256sum | cut -c1-16
 }
@@ -80,6 +80,7 @@ known() {
 start() {
 	unset OMP_WAIT_POLICY GOMP_SPINCOUNT OMP_PROC_BIND GOMP_CPU_AFFINITY
 	export OMP_NUM_THREADS=$PEER_THREADS MKL_NUM_THREADS=$PEER_THREADS RAYON_NUM_THREADS=$PEER_THREADS TOKENIZERS_PARALLELISM=true
+	export OPENBLAS_NUM_THREADS=1 # numpy only pools here; its threads would spin beside the peer's.
 	export HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 	case $1 in
 	hugot) exec "$(folder hugot)/hugot" -threads "$PEER_THREADS" ;;
