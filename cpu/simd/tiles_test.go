@@ -281,3 +281,69 @@ func BenchmarkTilesBF16(b *testing.B) {
 		})
 	}
 }
+
+// tilesBlocks is the product on tiles of a kind of blocks.
+func tilesBlocks(k *Kernels, kind *blockKind) TilesBlocks {
+	return map[int]TilesBlocks{SizeQ4x0: k.TilesQ4x0, SizeQ4x1: k.TilesQ4x1, SizeQ8x0: k.TilesQ8x0}[kind.size]
+}
+
+// TestTilesBlocks compares with the product in plain Go, bit for bit.
+func TestTilesBlocks(t *testing.T) {
+	kernels := tilesHere(t)
+	rng := rand.New(rand.NewPCG(9, 10))
+	for i := range blockKinds {
+		kind := &blockKinds[i]
+		for _, m := range []int{16, 17, 31, 32, 40, 64, 75} {
+			for _, blocks := range []int{0, 1, 2, 3, 4, 5, 18} {
+				panels := 1 + rng.IntN(3)
+				a, step := formed(rng, m, 32*blocks)
+				b := kind.panels(rng, panels*blocks)
+				ldc := panels*Panel + rng.IntN(5)
+				want, got := make([]float32, m*ldc+3), make([]float32, m*ldc+3)
+				for i := range want {
+					want[i], got[i] = sentinel, sentinel
+				}
+				scratch := alignedBytes(kernels.TilesScratch(blocks))
+				plain := portableBlocks()
+				kind.mul(&plain)(want, ldc, a, step, b, blocks, m, panels)
+				tilesBlocks(kernels, kind)(scratch, got, ldc, a, step, b, blocks, m, panels)
+				if err := bitsDiffer(got, want); err != nil {
+					t.Fatalf("%s, %d rows, %d blocks, %d panels: %v", kind.name, m, blocks, panels, err)
+				}
+			}
+		}
+	}
+}
+
+
+func BenchmarkTilesBlocks(b *testing.B) {
+	kernels := tilesHere(b)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range blockKinds {
+		kind := &blockKinds[i]
+		for _, c := range []struct{ m, k, panels int }{{16, 576, 16}, {32, 576, 16}, {64, 576, 16}, {192, 384, 16}, {192, 576, 16}, {192, 1536, 16}} {
+			blocks := c.k / 32
+			a, step := formed(rng, c.m, c.k)
+			w := kind.panels(rng, c.panels*blocks)
+			out := make([]float32, c.m*Panel)
+			scratch := alignedBytes(kernels.TilesScratch(blocks))
+			for _, tiles := range []bool{false, true} {
+				b.Run(fmt.Sprintf("%s/%dx%dx%d/tiles=%v", kind.name, c.m, c.k, c.panels*Panel, tiles), func(b *testing.B) {
+					for b.Loop() {
+						for q := range c.panels {
+							panel := w[q*blocks*kind.size:]
+							if tiles {
+								tilesBlocks(kernels, kind)(scratch, out, Panel, a, step, panel, blocks, c.m, 1)
+								continue
+							}
+							for r := 0; r < c.m; r += kernels.BlockHeight {
+								kind.mul(&kernels.Blocks)(out[r*Panel:], Panel, a[r*step:], step, panel, blocks, min(kernels.BlockHeight, c.m-r), 1)
+							}
+						}
+					}
+					b.ReportMetric(2*float64(c.m*c.k*c.panels*Panel)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GOP/s")
+				})
+			}
+		}
+	}
+}

@@ -109,6 +109,7 @@ func (c tileContext) configure(m operand.Mem) { c.raw(encodeLDTILECFG(m), "LDTIL
 // release gives the tiles back: a thread that holds none is cheaper to switch.
 func (c tileContext) release() { c.raw(encodeTILERELEASE(), "TILERELEASE") }
 
+// zero makes a tile zero.
 func (c tileContext) zero(t tmm) { c.raw(encodeTILEZERO(t), "TILEZERO T%d", t) }
 
 // load reads a tile whose rows are the index apart.

@@ -39,6 +39,12 @@ func tiles(c *build.Context) {
 	t := tileContext{c}
 	t.bf16("mulBF16Tile", 1)
 	t.bf16("mulBF16Tiles", 2)
+	for _, b := range blockTypes {
+		t.unpackBlocks(b)
+		if b.zero == 0 || b.nibbles { // unpacked, Q8_0 is as Q4_0 is
+			(&blockTiles{tileContext: t, blockType: b}).emit()
+		}
+	}
 }
 
 // index is memory whose rows are a stride apart.
