@@ -3,7 +3,6 @@ package simd
 // Functions on rows, of every path against float64.
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -142,5 +141,3 @@ func TestExpSum(t *testing.T) {
 		t.Logf("%.2f units", worst)
 	})
 }
-
-var _ = fmt.Sprint
