@@ -21,7 +21,3 @@ func (d *Device) multiplierFor(t runtime.DType) multiplier {
 	}
 	return multiplyF32{d.k}
 }
-
-// Keeps reports whether the fast device multiplies weights of a type as they are
-// stored; others it turns into one of those while it loads them.
-func Keeps(t runtime.DType) bool { return formatOf(t) != nil }

@@ -20,9 +20,22 @@ type Options struct {
 	// for bf16 where the path has them.
 	Exact bool
 	// Weights is what weights of products are turned into while they are loaded:
-	// BF16 or F16 those stored in F32, Q8_0 or Q4_0 all whose rows are made of
-	// whole blocks. F32, which is zero: they stay as they are stored.
+	// BF16 or F16 those stored in F32 or F64, Q8_0 or Q4_0 all that would run in a
+	// wider type. One that cannot be, as its rows are not made of whole blocks or as
+	// it has numbers that the type does not hold, is an error of Load. F32, which is
+	// zero: they stay as they are stored, if there are kernels for that.
 	Weights runtime.DType
+	// MemoryLimit bounds what the weights of products take, bytes; 0: nothing does.
+	// Beyond it Load returns a *MemoryError before it allocates.
+	MemoryLimit int64
+}
+
+// threads is Threads, or what stands for 0.
+func (o Options) threads() int {
+	if o.Threads <= 0 {
+		return min(goruntime.GOMAXPROCS(0), maxThreads)
+	}
+	return min(o.Threads, maxThreads)
 }
 
 // Device is the fast device: every operation with every field, on kernels of one
@@ -36,6 +49,7 @@ type Device struct {
 	opt       Options
 	k         *simd.Kernels
 	weights   []*weight // of Memory.Addr-1
+	packed    int64     // bytes of their panels
 	product   product
 	rows      struct {
 		gather    fastGather
@@ -49,7 +63,7 @@ type Device struct {
 	attend fastAttention
 }
 
-var _ runtime.Device = (*Device)(nil)
+var _ runtime.RowLoader = (*Device)(nil)
 
 // New starts a fast device. A path that does not exist, or not here, is an error
 // that says which there are. Close stops its workers.
@@ -69,12 +83,9 @@ func New(opt Options) (*Device, error) {
 	default:
 		return nil, fmt.Errorf("cpu: weights cannot be turned into %v while they are loaded: F16, BF16, Q8_0 or Q4_0", opt.Weights)
 	}
-	if opt.Threads == 0 {
-		opt.Threads = goruntime.GOMAXPROCS(0)
-	}
 	d := &Device{opt: opt, k: simd.For(path)}
 	d.owner = d
-	d.pool.start(min(opt.Threads, maxThreads))
+	d.pool.start(opt.threads())
 	return d, nil
 }
 
@@ -90,7 +101,8 @@ func (d *Device) Info() runtime.Info {
 
 // Free implements runtime.Device.
 func (d *Device) Free(m *runtime.Memory) {
-	if m != nil && m.Addr > 0 && m.Owner == d.owner {
+	if m != nil && m.Addr > 0 && m.Owner == d.owner && d.weights[m.Addr-1] != nil {
+		d.packed -= int64(len(d.weights[m.Addr-1].panels))
 		d.weights[m.Addr-1] = nil
 	}
 	d.Reference.Free(m)

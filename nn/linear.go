@@ -104,30 +104,36 @@ func LoadLinear(s *runtime.Stream, layers ...Dense) Linear {
 		for n < len(layers) && layers[n].W.DType == layers[0].W.DType && layers[n].Bias.IsZero() == layers[0].Bias.IsZero() {
 			n++
 		}
-		d := stack(layers[:n])
-		to := l.Out + d.W.Rows
-		l.parts = append(l.parts, part{
-			w:    s.LoadWeight(d.W, runtime.UseProduct),
-			bias: s.LoadWeight(d.Bias, runtime.UseVector),
-			from: l.Out, to: to,
-		})
-		l.In, l.Out = d.W.Cols, to
+		to := l.Out
+		for _, d := range layers[:n] {
+			to += d.W.Rows
+		}
+		l.parts = append(l.parts, part{w: loadRows(s, layers[:n]), bias: loadBias(s, layers[:n]), from: l.Out, to: to})
+		l.In, l.Out = layers[0].W.Cols, to
 		layers = layers[n:]
 	}
 	return l
 }
 
-// stack is the rows of layers of one type, one after the other.
-func stack(layers []Dense) Dense {
-	if len(layers) == 1 {
-		return layers[0]
-	}
+// loadRows loads the weights of layers of one type, one below the other.
+func loadRows(s *runtime.Stream, layers []Dense) runtime.Tensor {
 	ws := make([]runtime.Tensor, len(layers))
+	for i, d := range layers {
+		ws[i] = d.W
+	}
+	return s.LoadRows(ws, runtime.UseProduct)
+}
+
+// loadBias loads their biases, side by side.
+func loadBias(s *runtime.Stream, layers []Dense) runtime.Tensor {
+	if len(layers) == 1 {
+		return s.LoadWeight(layers[0].Bias, runtime.UseVector)
+	}
 	bs := make([]runtime.Tensor, len(layers))
 	for i, d := range layers {
-		ws[i], bs[i] = d.W, d.Bias
+		bs[i] = d.Bias
 	}
-	return Dense{W: stackRows(ws), Bias: stackBias(bs)}
+	return s.LoadWeight(stackBias(bs), runtime.UseVector)
 }
 
 // stackBias is biases side by side; absent if one is.

@@ -24,17 +24,18 @@ func LoadGatedMLP(s *runtime.Stream, gate, up, down Dense, act runtime.Fn) MLP {
 	if gate.W.DType != up.W.DType || gate.Bias.IsZero() != up.Bias.IsZero() {
 		return MLP{gate: LoadLinear(s, gate), Up: LoadLinear(s, up), Down: LoadLinear(s, down), Act: act}
 	}
-	return LoadFusedMLP(s, stack([]Dense{gate, up}), down, act)
+	return loadGated(s, down, act, gate, up)
 }
 
 // LoadFusedMLP is LoadGatedMLP of a layer stored as one matrix, the gate's rows
 // over the up's.
 func LoadFusedMLP(s *runtime.Stream, gateUp, down Dense, act runtime.Fn) MLP {
-	return MLP{
-		Down: LoadLinear(s, down), Act: act,
-		gated: s.LoadWeight(gateUp.W, runtime.UseProduct),
-		bias:  s.LoadWeight(gateUp.Bias, runtime.UseVector),
-	}
+	return loadGated(s, down, act, gateUp)
+}
+
+// loadGated loads the rows of gate and up as one matrix.
+func loadGated(s *runtime.Stream, down Dense, act runtime.Fn, gateUp ...Dense) MLP {
+	return MLP{Down: LoadLinear(s, down), Act: act, gated: loadRows(s, gateUp), bias: loadBias(s, gateUp)}
 }
 
 // Apply computes x += MLP(h); x is the residual stream [T, D].

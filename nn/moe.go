@@ -25,17 +25,19 @@ type MoE struct {
 // [experts·2I, D], each expert's gate over its up. Down is [experts·D, I].
 type Experts struct {
 	Gate, Up, Gated, Down runtime.Tensor
+
+	pairs, downs []runtime.Tensor // of StackExperts: Gated and Down in parts
 }
 
-// StackExperts stacks the matrices of experts that are stored apart, gate and up
-// [I, D], down [D, I]; the three lists are equally long. Those whose stored types
-// differ are decoded first.
+// StackExperts is the matrices of experts that are stored apart, gate and up
+// [I, D], down [D, I]; the three lists are equally long. They are stacked when they
+// are loaded. Those whose stored types differ are decoded first.
 func StackExperts(gate, up, down []runtime.Tensor) Experts {
 	pairs := make([]runtime.Tensor, 0, 2*len(gate))
 	for e := range gate {
 		pairs = append(pairs, gate[e], up[e])
 	}
-	return Experts{Gated: stackRows(alike(pairs)), Down: stackRows(alike(down))}
+	return Experts{pairs: alike(pairs), downs: alike(down)}
 }
 
 // alike is ts, as F32 if they are not of one type.
@@ -54,6 +56,13 @@ func alike(ts []runtime.Tensor) []runtime.Tensor {
 
 // LoadMoE puts a router [experts, D] and its experts on the device.
 func LoadMoE(s *runtime.Stream, router Dense, e Experts, inner, k int, norm runtime.TopKNorm, act runtime.Fn) *MoE {
+	if len(e.pairs) > 0 {
+		return &MoE{
+			Router: LoadLinear(s, router), K: k, Norm: norm, Act: act, inner: inner,
+			gated: s.LoadRows(e.pairs, runtime.UseProduct),
+			down:  s.LoadRows(e.downs, runtime.UseProduct),
+		}
+	}
 	return &MoE{
 		Router: LoadLinear(s, router), K: k, Norm: norm, Act: act, inner: inner,
 		gated: s.LoadWeight(e.Gated, runtime.UseProduct),

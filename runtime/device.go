@@ -54,3 +54,11 @@ type Device interface {
 	Sync() error
 	Close() error
 }
+
+// RowLoader is a Device that takes the rows of a weight in parts, so that nobody
+// has to stack them first.
+type RowLoader interface {
+	Device
+	// LoadRows is Load of parts of one type and width, one below the other.
+	LoadRows(parts []Tensor, use Use) (Tensor, error)
+}

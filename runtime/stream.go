@@ -5,6 +5,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -219,6 +220,29 @@ func (s *Stream) LoadWeight(host Tensor, use Use) Tensor {
 	}
 	if s.OnLoad != nil {
 		s.OnLoad(host)
+	}
+	return t
+}
+
+// LoadRows is LoadWeight of tensors of one type and width whose rows lie one
+// below the other. It stacks them where the device does not do so itself.
+func (s *Stream) LoadRows(parts []Tensor, use Use) Tensor {
+	dev, ok := s.dev.(RowLoader)
+	if !ok || len(parts) < 2 {
+		return s.LoadWeight(StackRows(parts), use)
+	}
+	if s.err != nil || slices.ContainsFunc(parts, Tensor.IsZero) {
+		return Tensor{}
+	}
+	t, err := dev.LoadRows(parts, use)
+	if err != nil {
+		s.Fail(err)
+		return Tensor{}
+	}
+	for _, part := range parts {
+		if s.OnLoad != nil {
+			s.OnLoad(part)
+		}
 	}
 	return t
 }

@@ -166,6 +166,38 @@ func (t Tensor) Float() Tensor {
 	return HostF32(t.Rows, t.Cols, out)
 }
 
+// StackRows is the rows of host tensors of one type and width, one below the
+// other: a copy, unless there is only one tensor. Absent if there is none, or if
+// one is absent.
+func StackRows(ts []Tensor) Tensor {
+	var size int64
+	rows := 0
+	for _, t := range ts {
+		if t.IsZero() {
+			return Tensor{}
+		}
+		if t.DType != ts[0].DType || t.Cols != ts[0].Cols {
+			panic("runtime: StackRows of other types or widths")
+		}
+		size += int64(t.Rows) * t.RowBytes()
+		rows += t.Rows
+	}
+	switch len(ts) {
+	case 0:
+		return Tensor{}
+	case 1:
+		return ts[0]
+	}
+	out := AlignedBytes(size)
+	rest := out
+	for _, t := range ts {
+		for i := range t.Rows {
+			rest = rest[copy(rest, t.RowRange(i, i+1).Bytes()):]
+		}
+	}
+	return HostTensor(ts[0].DType, rows, ts[0].Cols, out)
+}
+
 // String names type and shape, as "F32[3 48]".
 func (t Tensor) String() string {
 	if t.IsZero() {
