@@ -39,7 +39,7 @@ llama_cpp() {
 	trap "rm -rf '$work'" EXIT
 	nice -n 10 "$bin" -m pip download -q --disable-pip-version-check --no-deps --no-binary llama-cpp-python -d "$work" "llama-cpp-python==$llama_cpp_python"
 	tar -xzf "$work/llama_cpp_python-$llama_cpp_python.tar.gz" -C "$work"
-	# gcc before 14 declares only the first 8 bytes that _tile_loadconfig reads, so it drops the stores of the others, and the
+	# gcc 12 declares only the first 8 bytes that its _tile_loadconfig reads, so it drops the stores of the others, and the
 	# first AMX product ends the process. The whole structure as the operand says what is read.
 	local mmq=$work/llama_cpp_python-$llama_cpp_python/vendor/llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp
 	sed -i 's|^\( *\)_tile_loadconfig(&tc);|\1__asm__ volatile("ldtilecfg %0" :: "m"(tc));|' "$mmq"
