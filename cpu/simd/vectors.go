@@ -49,7 +49,7 @@ type NormRows struct {
 // where it stands in a row, and those of a sum on nothing but the row; lengths may
 // be any. Errors are in units of the last place of a float32. NaN gives NaN.
 type Vectors struct {
-	// Map applies a function to rows. Errors: 4 units; of Gelu below -5, 6; of
+	// Map applies a function to rows. Errors: 4 units; of Gelu below -5, 8; of
 	// GeluTanh below 0, where a rounded number stands in an exponent, 4 + 5|u|; and
 	// 2^-139 near zero.
 	Map [NumFunctions]func(r *Rows)

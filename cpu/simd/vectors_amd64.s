@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func mapIdentityAVX2(r *Rows)
-// Requires: AVX
+// Requires: AVX, FMA3
 TEXT ·mapIdentityAVX2(SB), NOSPLIT, $0-8
 	MOVQ         r+0(FP), AX
 	MOVQ         (AX), DX
@@ -30,92 +30,346 @@ TEXT ·mapIdentityAVX2(SB), NOSPLIT, $0-8
 	JLE          end2
 
 row1:
-	XORQ CX, CX
+	TESTQ DI, DI
+	JZ    without3
+	XORQ  CX, CX
 
-vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+vector4:
+	CMPQ        CX, R11
+	JGE         last5
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without7
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either8
 
-without6:
+without7:
+	VMULPS Y0, Y3, Y3
+
+either8:
 	VMULPS  Y1, Y3, Y3
 	TESTQ   DI, DI
-	JZ      without7
+	JZ      without9
 	VMOVUPS (DI)(CX*1), Y4
 	TESTQ   R8, R8
-	JZ      without8
+	JZ      without10
 	VMOVUPS (R8)(CX*1), Y5
 	VADDPS  Y5, Y4, Y4
 
-without8:
+without10:
 	VMULPS Y4, Y3, Y3
 
-without7:
+without9:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without11
 	VMOVUPS (R9)(CX*1), Y4
 	VADDPS  Y4, Y3, Y3
 
-without9:
+without11:
 	VMOVUPS Y3, (BX)(CX*1)
 	ADDQ    $+32, CX
-	JMP     vector3
+	JMP     vector4
 
-last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+last5:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done6
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without12
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either13
 
-without10:
+without12:
+	VMULPS Y0, Y3, Y3
+
+either13:
 	VMULPS     Y1, Y3, Y3
 	TESTQ      DI, DI
-	JZ         without11
+	JZ         without14
 	VMASKMOVPS (DI)(CX*1), Y2, Y4
 	TESTQ      R8, R8
-	JZ         without12
+	JZ         without15
 	VMASKMOVPS (R8)(CX*1), Y2, Y5
 	VADDPS     Y5, Y4, Y4
 
-without12:
+without15:
 	VMULPS Y4, Y3, Y3
 
-without11:
+without14:
 	TESTQ      R9, R9
-	JZ         without13
+	JZ         without16
 	VMASKMOVPS (R9)(CX*1), Y2, Y4
 	VADDPS     Y4, Y3, Y3
 
-without13:
+without16:
 	VMASKMOVPS Y3, Y2, (BX)(CX*1)
 
-done5:
+done6:
+	JMP either17
+
+without3:
+	TESTQ SI, SI
+	JZ    without18
+	TESTQ R9, R9
+	JZ    without19
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-128, R12
+
+four20:
+	CMPQ        CX, R12
+	JGE         rest21
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     (R9)(CX*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (BX)(CX*1)
+	VMOVUPS     32(DX)(CX*1), Y3
+	VMOVUPS     32(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     32(R9)(CX*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 32(BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Y3
+	VMOVUPS     64(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     64(R9)(CX*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 64(BX)(CX*1)
+	VMOVUPS     96(DX)(CX*1), Y3
+	VMOVUPS     96(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     96(R9)(CX*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMOVUPS     Y3, 96(BX)(CX*1)
+	ADDQ        $+128, CX
+	JMP         four20
+
+rest21:
+vector22:
+	CMPQ        CX, R11
+	JGE         last23
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     (R9)(CX*1), Y4
+	VADDPS      Y4, Y3, Y3
+	VMOVUPS     Y3, (BX)(CX*1)
+	ADDQ        $+32, CX
+	JMP         vector22
+
+last23:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done24
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMASKMOVPS  (R9)(CX*1), Y2, Y4
+	VADDPS      Y4, Y3, Y3
+	VMASKMOVPS  Y3, Y2, (BX)(CX*1)
+
+done24:
+	JMP either25
+
+without19:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-128, R12
+
+four26:
+	CMPQ        CX, R12
+	JGE         rest27
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     Y3, (BX)(CX*1)
+	VMOVUPS     32(DX)(CX*1), Y3
+	VMOVUPS     32(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     Y3, 32(BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Y3
+	VMOVUPS     64(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     Y3, 64(BX)(CX*1)
+	VMOVUPS     96(DX)(CX*1), Y3
+	VMOVUPS     96(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     Y3, 96(BX)(CX*1)
+	ADDQ        $+128, CX
+	JMP         four26
+
+rest27:
+vector28:
+	CMPQ        CX, R11
+	JGE         last29
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMOVUPS     Y3, (BX)(CX*1)
+	ADDQ        $+32, CX
+	JMP         vector28
+
+last29:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done30
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	VMULPS      Y1, Y3, Y3
+	VMASKMOVPS  Y3, Y2, (BX)(CX*1)
+
+done30:
+either25:
+	JMP either31
+
+without18:
+	TESTQ R9, R9
+	JZ    without32
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-128, R12
+
+four33:
+	CMPQ    CX, R12
+	JGE     rest34
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS (R9)(CX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, (BX)(CX*1)
+	VMOVUPS 32(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS 32(R9)(CX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, 32(BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS 64(R9)(CX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, 64(BX)(CX*1)
+	VMOVUPS 96(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS 96(R9)(CX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, 96(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     four33
+
+rest34:
+vector35:
+	CMPQ    CX, R11
+	JGE     last36
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS (R9)(CX*1), Y4
+	VADDPS  Y4, Y3, Y3
+	VMOVUPS Y3, (BX)(CX*1)
+	ADDQ    $+32, CX
+	JMP     vector35
+
+last36:
+	VMOVMSKPS  Y2, R12
+	TESTL      R12, R12
+	JZ         done37
+	VMASKMOVPS (DX)(CX*1), Y2, Y3
+	VMULPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VMASKMOVPS (R9)(CX*1), Y2, Y4
+	VADDPS     Y4, Y3, Y3
+	VMASKMOVPS Y3, Y2, (BX)(CX*1)
+
+done37:
+	JMP either38
+
+without32:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-128, R12
+
+four39:
+	CMPQ    CX, R12
+	JGE     rest40
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, (BX)(CX*1)
+	VMOVUPS 32(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, 32(BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, 64(BX)(CX*1)
+	VMOVUPS 96(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, 96(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     four39
+
+rest40:
+vector41:
+	CMPQ    CX, R11
+	JGE     last42
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VMULPS  Y1, Y3, Y3
+	VMOVUPS Y3, (BX)(CX*1)
+	ADDQ    $+32, CX
+	JMP     vector41
+
+last42:
+	VMOVMSKPS  Y2, R12
+	TESTL      R12, R12
+	JZ         done43
+	VMASKMOVPS (DX)(CX*1), Y2, Y3
+	VMULPS     Y0, Y3, Y3
+	VMULPS     Y1, Y3, Y3
+	VMASKMOVPS Y3, Y2, (BX)(CX*1)
+
+done43:
+either38:
+either31:
+either17:
 	MOVQ  144(AX), CX
 	LEAQ  (DX)(CX*4), DX
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without44
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without44:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without45
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without45:
 	DECQ R10
 	JNZ  row1
 
@@ -142,7 +396,7 @@ DATA lanes_first<>+60(SB)/4, $0x00000000
 GLOBL lanes_first<>(SB), RODATA|NOPTR, $64
 
 // func mapReluAVX2(r *Rows)
-// Requires: AVX
+// Requires: AVX, FMA3
 TEXT ·mapReluAVX2(SB), NOSPLIT, $0-8
 	MOVQ         r+0(FP), AX
 	MOVQ         (AX), DX
@@ -167,96 +421,398 @@ TEXT ·mapReluAVX2(SB), NOSPLIT, $0-8
 	JLE          end2
 
 row1:
-	XORQ CX, CX
+	TESTQ DI, DI
+	JZ    without3
+	XORQ  CX, CX
 
-vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+vector4:
+	CMPQ        CX, R11
+	JGE         last5
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without7
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either8
 
-without6:
+without7:
+	VMULPS Y0, Y3, Y3
+
+either8:
 	VXORPS  Y4, Y4, Y4
 	VMAXPS  Y3, Y4, Y4
 	VMULPS  Y1, Y4, Y4
 	TESTQ   DI, DI
-	JZ      without7
+	JZ      without9
 	VMOVUPS (DI)(CX*1), Y3
 	TESTQ   R8, R8
-	JZ      without8
+	JZ      without10
 	VMOVUPS (R8)(CX*1), Y5
 	VADDPS  Y5, Y3, Y3
 
-without8:
+without10:
 	VMULPS Y3, Y4, Y4
 
-without7:
+without9:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without11
 	VMOVUPS (R9)(CX*1), Y3
 	VADDPS  Y3, Y4, Y4
 
-without9:
+without11:
 	VMOVUPS Y4, (BX)(CX*1)
 	ADDQ    $+32, CX
-	JMP     vector3
+	JMP     vector4
 
-last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+last5:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done6
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without12
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either13
 
-without10:
+without12:
+	VMULPS Y0, Y3, Y3
+
+either13:
 	VXORPS     Y4, Y4, Y4
 	VMAXPS     Y3, Y4, Y4
 	VMULPS     Y1, Y4, Y4
 	TESTQ      DI, DI
-	JZ         without11
+	JZ         without14
 	VMASKMOVPS (DI)(CX*1), Y2, Y3
 	TESTQ      R8, R8
-	JZ         without12
+	JZ         without15
 	VMASKMOVPS (R8)(CX*1), Y2, Y5
 	VADDPS     Y5, Y3, Y3
 
-without12:
+without15:
 	VMULPS Y3, Y4, Y4
 
-without11:
+without14:
 	TESTQ      R9, R9
-	JZ         without13
+	JZ         without16
 	VMASKMOVPS (R9)(CX*1), Y2, Y3
 	VADDPS     Y3, Y4, Y4
 
-without13:
+without16:
 	VMASKMOVPS Y4, Y2, (BX)(CX*1)
 
-done5:
+done6:
+	JMP either17
+
+without3:
+	TESTQ SI, SI
+	JZ    without18
+	TESTQ R9, R9
+	JZ    without19
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-128, R12
+
+four20:
+	CMPQ        CX, R12
+	JGE         rest21
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     (R9)(CX*1), Y3
+	VADDPS      Y3, Y4, Y4
+	VMOVUPS     Y4, (BX)(CX*1)
+	VMOVUPS     32(DX)(CX*1), Y3
+	VMOVUPS     32(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     32(R9)(CX*1), Y3
+	VADDPS      Y3, Y4, Y4
+	VMOVUPS     Y4, 32(BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Y3
+	VMOVUPS     64(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     64(R9)(CX*1), Y3
+	VADDPS      Y3, Y4, Y4
+	VMOVUPS     Y4, 64(BX)(CX*1)
+	VMOVUPS     96(DX)(CX*1), Y3
+	VMOVUPS     96(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     96(R9)(CX*1), Y3
+	VADDPS      Y3, Y4, Y4
+	VMOVUPS     Y4, 96(BX)(CX*1)
+	ADDQ        $+128, CX
+	JMP         four20
+
+rest21:
+vector22:
+	CMPQ        CX, R11
+	JGE         last23
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     (R9)(CX*1), Y3
+	VADDPS      Y3, Y4, Y4
+	VMOVUPS     Y4, (BX)(CX*1)
+	ADDQ        $+32, CX
+	JMP         vector22
+
+last23:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done24
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMASKMOVPS  (R9)(CX*1), Y2, Y3
+	VADDPS      Y3, Y4, Y4
+	VMASKMOVPS  Y4, Y2, (BX)(CX*1)
+
+done24:
+	JMP either25
+
+without19:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-128, R12
+
+four26:
+	CMPQ        CX, R12
+	JGE         rest27
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     Y4, (BX)(CX*1)
+	VMOVUPS     32(DX)(CX*1), Y3
+	VMOVUPS     32(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     Y4, 32(BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Y3
+	VMOVUPS     64(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     Y4, 64(BX)(CX*1)
+	VMOVUPS     96(DX)(CX*1), Y3
+	VMOVUPS     96(SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     Y4, 96(BX)(CX*1)
+	ADDQ        $+128, CX
+	JMP         four26
+
+rest27:
+vector28:
+	CMPQ        CX, R11
+	JGE         last29
+	VMOVUPS     (DX)(CX*1), Y3
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMOVUPS     Y4, (BX)(CX*1)
+	ADDQ        $+32, CX
+	JMP         vector28
+
+last29:
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done30
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	VXORPS      Y4, Y4, Y4
+	VMAXPS      Y3, Y4, Y4
+	VMULPS      Y1, Y4, Y4
+	VMASKMOVPS  Y4, Y2, (BX)(CX*1)
+
+done30:
+either25:
+	JMP either31
+
+without18:
+	TESTQ R9, R9
+	JZ    without32
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-128, R12
+
+four33:
+	CMPQ    CX, R12
+	JGE     rest34
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS (R9)(CX*1), Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (BX)(CX*1)
+	VMOVUPS 32(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS 32(R9)(CX*1), Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 32(BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS 64(R9)(CX*1), Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 64(BX)(CX*1)
+	VMOVUPS 96(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS 96(R9)(CX*1), Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, 96(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     four33
+
+rest34:
+vector35:
+	CMPQ    CX, R11
+	JGE     last36
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS (R9)(CX*1), Y3
+	VADDPS  Y3, Y4, Y4
+	VMOVUPS Y4, (BX)(CX*1)
+	ADDQ    $+32, CX
+	JMP     vector35
+
+last36:
+	VMOVMSKPS  Y2, R12
+	TESTL      R12, R12
+	JZ         done37
+	VMASKMOVPS (DX)(CX*1), Y2, Y3
+	VMULPS     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VMAXPS     Y3, Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VMASKMOVPS (R9)(CX*1), Y2, Y3
+	VADDPS     Y3, Y4, Y4
+	VMASKMOVPS Y4, Y2, (BX)(CX*1)
+
+done37:
+	JMP either38
+
+without32:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-128, R12
+
+four39:
+	CMPQ    CX, R12
+	JGE     rest40
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, (BX)(CX*1)
+	VMOVUPS 32(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, 32(BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, 64(BX)(CX*1)
+	VMOVUPS 96(DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, 96(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     four39
+
+rest40:
+vector41:
+	CMPQ    CX, R11
+	JGE     last42
+	VMOVUPS (DX)(CX*1), Y3
+	VMULPS  Y0, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	VMAXPS  Y3, Y4, Y4
+	VMULPS  Y1, Y4, Y4
+	VMOVUPS Y4, (BX)(CX*1)
+	ADDQ    $+32, CX
+	JMP     vector41
+
+last42:
+	VMOVMSKPS  Y2, R12
+	TESTL      R12, R12
+	JZ         done43
+	VMASKMOVPS (DX)(CX*1), Y2, Y3
+	VMULPS     Y0, Y3, Y3
+	VXORPS     Y4, Y4, Y4
+	VMAXPS     Y3, Y4, Y4
+	VMULPS     Y1, Y4, Y4
+	VMASKMOVPS Y4, Y2, (BX)(CX*1)
+
+done43:
+either38:
+either31:
+either17:
 	MOVQ  144(AX), CX
 	LEAQ  (DX)(CX*4), DX
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without44
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without44:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without45
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without45:
 	DECQ R10
 	JNZ  row1
 
@@ -293,16 +849,19 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either7
 
 without6:
+	VMULPS Y0, Y3, Y3
+
+either7:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41680000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
@@ -321,75 +880,74 @@ without6:
 	VFMADD213PS  lanes_3dfc5d66<>+0(SB), Y6, Y5
 	VFMADD213PS  lanes_be535b35<>+0(SB), Y6, Y5
 	VFMADD213PS  lanes_3df8dc4e<>+0(SB), Y6, Y5
-	VMULPS       lanes_3f000000<>+0(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y6, Y4, Y8
-	VXORPS       Y6, Y6, Y6
-	VSUBPS       Y7, Y6, Y6
-	VMOVUPS      lanes_4b400000<>+0(SB), Y7
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y9
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y9, Y6
-	VSUBPS       Y8, Y6, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y9, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y9
+	VFNMADD231PS lanes_3f38aa3b<>+0(SB), Y6, Y9
+	VSUBPS       lanes_4b400000<>+0(SB), Y9, Y8
+	VMULPS       lanes_3f317200<>+0(SB), Y8, Y10
+	VFMADD231PS  lanes_3f000000<>+0(SB), Y6, Y10
+	VFMADD231PS  lanes_3f000000<>+0(SB), Y7, Y10
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y8, Y10
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y10, Y10, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y10, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y10, Y6
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y10, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y10, Y6
+	VFMSUB213PS  Y10, Y7, Y6
+	VFMADD213PS  Y5, Y5, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y9, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y8, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y3, Y6, Y6
-	VFNMADD231PS Y4, Y5, Y6
-	VMULPS       Y1, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMAXPS       Y3, Y5, Y5
+	VFNMADD231PS Y4, Y6, Y5
+	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Y3
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Y4
 	VADDPS       Y4, Y3, Y3
 
-without8:
-	VMULPS Y3, Y6, Y6
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Y3
-	VADDPS  Y3, Y6, Y6
-
 without9:
-	VMOVUPS Y6, (BX)(CX*1)
+	VMULPS Y3, Y5, Y5
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Y3
+	VADDPS  Y3, Y5, Y5
+
+without10:
+	VMOVUPS Y5, (BX)(CX*1)
 	ADDQ    $+32, CX
 	JMP     vector3
 
 last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done5
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without11
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Y0, Y3, Y3
+
+either12:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41680000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
@@ -408,60 +966,56 @@ without10:
 	VFMADD213PS  lanes_3dfc5d66<>+0(SB), Y6, Y5
 	VFMADD213PS  lanes_be535b35<>+0(SB), Y6, Y5
 	VFMADD213PS  lanes_3df8dc4e<>+0(SB), Y6, Y5
-	VMULPS       lanes_3f000000<>+0(SB), Y4, Y6
-	VMULPS       Y6, Y4, Y7
-	VMOVAPS      Y7, Y8
-	VFMSUB231PS  Y6, Y4, Y8
-	VXORPS       Y6, Y6, Y6
-	VSUBPS       Y7, Y6, Y6
-	VMOVUPS      lanes_4b400000<>+0(SB), Y7
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y9
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y9, Y6
-	VSUBPS       Y8, Y6, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y9, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y4, Y4, Y6
+	VMOVAPS      Y6, Y7
+	VFMSUB231PS  Y4, Y4, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y9
+	VFNMADD231PS lanes_3f38aa3b<>+0(SB), Y6, Y9
+	VSUBPS       lanes_4b400000<>+0(SB), Y9, Y8
+	VMULPS       lanes_3f317200<>+0(SB), Y8, Y10
+	VFMADD231PS  lanes_3f000000<>+0(SB), Y6, Y10
+	VFMADD231PS  lanes_3f000000<>+0(SB), Y7, Y10
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y8, Y10
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y10, Y10, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y10, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y10, Y6
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y10, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y10, Y6
+	VFMSUB213PS  Y10, Y7, Y6
+	VFMADD213PS  Y5, Y5, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y9, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMULPS       Y8, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VMAXPS       Y3, Y6, Y6
-	VFNMADD231PS Y4, Y5, Y6
-	VMULPS       Y1, Y6, Y6
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VXORPS       Y5, Y5, Y5
+	VMAXPS       Y3, Y5, Y5
+	VFNMADD231PS Y4, Y6, Y5
+	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMASKMOVPS   (DI)(CX*1), Y2, Y3
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMASKMOVPS   (R8)(CX*1), Y2, Y4
 	VADDPS       Y4, Y3, Y3
 
-without12:
-	VMULPS Y3, Y6, Y6
-
-without11:
-	TESTQ      R9, R9
-	JZ         without13
-	VMASKMOVPS (R9)(CX*1), Y2, Y3
-	VADDPS     Y3, Y6, Y6
+without14:
+	VMULPS Y3, Y5, Y5
 
 without13:
-	VMASKMOVPS Y6, Y2, (BX)(CX*1)
+	TESTQ      R9, R9
+	JZ         without15
+	VMASKMOVPS (R9)(CX*1), Y2, Y3
+	VADDPS     Y3, Y5, Y5
+
+without15:
+	VMASKMOVPS Y5, Y2, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -469,17 +1023,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -739,24 +1293,6 @@ DATA lanes_3df8dc4e<>+56(SB)/4, $0x3df8dc4e
 DATA lanes_3df8dc4e<>+60(SB)/4, $0x3df8dc4e
 GLOBL lanes_3df8dc4e<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
-DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
-
 DATA lanes_4b400000<>+0(SB)/4, $0x4b400000
 DATA lanes_4b400000<>+4(SB)/4, $0x4b400000
 DATA lanes_4b400000<>+8(SB)/4, $0x4b400000
@@ -775,23 +1311,23 @@ DATA lanes_4b400000<>+56(SB)/4, $0x4b400000
 DATA lanes_4b400000<>+60(SB)/4, $0x4b400000
 GLOBL lanes_4b400000<>(SB), RODATA|NOPTR, $64
 
-DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA lanes_3f38aa3b<>+0(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+4(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+8(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+12(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+16(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+20(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+24(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+28(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+32(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+36(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+40(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+44(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+48(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+52(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+56(SB)/4, $0x3f38aa3b
+DATA lanes_3f38aa3b<>+60(SB)/4, $0x3f38aa3b
+GLOBL lanes_3f38aa3b<>(SB), RODATA|NOPTR, $64
 
 DATA lanes_3f317200<>+0(SB)/4, $0x3f317200
 DATA lanes_3f317200<>+4(SB)/4, $0x3f317200
@@ -810,6 +1346,24 @@ DATA lanes_3f317200<>+52(SB)/4, $0x3f317200
 DATA lanes_3f317200<>+56(SB)/4, $0x3f317200
 DATA lanes_3f317200<>+60(SB)/4, $0x3f317200
 GLOBL lanes_3f317200<>(SB), RODATA|NOPTR, $64
+
+DATA lanes_3f000000<>+0(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+4(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+8(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+12(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+16(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+20(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+24(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+28(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+32(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+36(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+40(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+44(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+48(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+52(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+56(SB)/4, $0x3f000000
+DATA lanes_3f000000<>+60(SB)/4, $0x3f000000
+GLOBL lanes_3f000000<>(SB), RODATA|NOPTR, $64
 
 DATA lanes_35bfbe8e<>+0(SB)/4, $0x35bfbe8e
 DATA lanes_35bfbe8e<>+4(SB)/4, $0x35bfbe8e
@@ -948,16 +1502,19 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either7
 
 without6:
+	VMULPS Y0, Y3, Y3
+
+either7:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41300000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
@@ -965,73 +1522,74 @@ without6:
 	VMOVUPS      lanes_3fcc422a<>+0(SB), Y5
 	VFMADD231PS  lanes_3d922279<>+0(SB), Y6, Y5
 	VMULPS       Y4, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VSUBPS       Y5, Y6, Y6
-	VMOVUPS      lanes_4b400000<>+0(SB), Y5
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y5
-	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y7, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y7, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y7
-	VMULPS       Y6, Y6, Y8
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y7
-	VFMADD213PS  Y6, Y8, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y7
-	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
+	VMOVAPS      Y5, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y6
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y5, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y6, Y5
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y5, Y7
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y5, Y7
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y5
+	VMULPS       Y7, Y7, Y8
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y7, Y5
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y7, Y5
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y7, Y5
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y5
+	VFMSUB213PS  Y7, Y8, Y5
+	VADDPS       lanes_3f800000<>+0(SB), Y5, Y5
+	VPSUBD       lanes_4b400000<>+0(SB), Y6, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VADDPS       lanes_3f800000<>+0(SB), Y5, Y6
+	VMOVUPS      lanes_3f800000<>+0(SB), Y7
+	VDIVPS       Y6, Y7, Y7
 	VMULPS       Y5, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3f800000<>+0(SB), Y6
-	VDIVPS       Y5, Y6, Y6
-	VMULPS       Y7, Y6, Y6
 	VXORPS       Y5, Y5, Y5
 	VMAXPS       Y3, Y5, Y5
-	VFNMADD231PS Y4, Y6, Y5
+	VFNMADD231PS Y4, Y7, Y5
 	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Y3
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Y4
 	VADDPS       Y4, Y3, Y3
 
-without8:
+without9:
 	VMULPS Y3, Y5, Y5
 
-without7:
+without8:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without10
 	VMOVUPS (R9)(CX*1), Y3
 	VADDPS  Y3, Y5, Y5
 
-without9:
+without10:
 	VMOVUPS Y5, (BX)(CX*1)
 	ADDQ    $+32, CX
 	JMP     vector3
 
 last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done5
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without11
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Y0, Y3, Y3
+
+either12:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41300000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
@@ -1039,57 +1597,55 @@ without10:
 	VMOVUPS      lanes_3fcc422a<>+0(SB), Y5
 	VFMADD231PS  lanes_3d922279<>+0(SB), Y6, Y5
 	VMULPS       Y4, Y5, Y5
-	VXORPS       Y6, Y6, Y6
-	VSUBPS       Y5, Y6, Y6
-	VMOVUPS      lanes_4b400000<>+0(SB), Y5
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y5
-	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y7, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y7, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y7
-	VMULPS       Y6, Y6, Y8
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y7
-	VFMADD213PS  Y6, Y8, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y7
-	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
-	VPSLLD       $0x17, Y5, Y5
+	VMOVAPS      Y5, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y6
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y5, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y6, Y5
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y5, Y7
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y5, Y7
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y5
+	VMULPS       Y7, Y7, Y8
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y7, Y5
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y7, Y5
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y7, Y5
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y5
+	VFMSUB213PS  Y7, Y8, Y5
+	VADDPS       lanes_3f800000<>+0(SB), Y5, Y5
+	VPSUBD       lanes_4b400000<>+0(SB), Y6, Y7
+	VPSRAD       $0x01, Y7, Y6
+	VPSUBD       Y6, Y7, Y7
 	VPSLLD       $0x17, Y6, Y6
-	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y6, Y5, Y5
+	VMULPS       Y7, Y5, Y5
+	VADDPS       lanes_3f800000<>+0(SB), Y5, Y6
+	VMOVUPS      lanes_3f800000<>+0(SB), Y7
+	VDIVPS       Y6, Y7, Y7
 	VMULPS       Y5, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3f800000<>+0(SB), Y6
-	VDIVPS       Y5, Y6, Y6
-	VMULPS       Y7, Y6, Y6
 	VXORPS       Y5, Y5, Y5
 	VMAXPS       Y3, Y5, Y5
-	VFNMADD231PS Y4, Y6, Y5
+	VFNMADD231PS Y4, Y7, Y5
 	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMASKMOVPS   (DI)(CX*1), Y2, Y3
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMASKMOVPS   (R8)(CX*1), Y2, Y4
 	VADDPS       Y4, Y3, Y3
 
-without12:
+without14:
 	VMULPS Y3, Y5, Y5
 
-without11:
+without13:
 	TESTQ      R9, R9
-	JZ         without13
+	JZ         without15
 	VMASKMOVPS (R9)(CX*1), Y2, Y3
 	VADDPS     Y3, Y5, Y5
 
-without13:
+without15:
 	VMASKMOVPS Y5, Y2, (BX)(CX*1)
 
 done5:
@@ -1098,17 +1654,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -1170,6 +1726,24 @@ DATA lanes_3d922279<>+56(SB)/4, $0x3d922279
 DATA lanes_3d922279<>+60(SB)/4, $0x3d922279
 GLOBL lanes_3d922279<>(SB), RODATA|NOPTR, $64
 
+DATA lanes_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA lanes_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL lanes_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
 // func mapSiluAVX2(r *Rows)
 // Requires: AVX, AVX2, FMA3
 TEXT ·mapSiluAVX2(SB), NOSPLIT, $0-8
@@ -1199,140 +1773,142 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either7
 
 without6:
+	VMULPS Y0, Y3, Y3
+
+either7:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_42d20000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y6
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y6
-	VSUBPS       lanes_4b400000<>+0(SB), Y6, Y7
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y7, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y7
-	VMULPS       Y5, Y5, Y8
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y7
-	VFMADD213PS  Y5, Y8, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y7
-	VPSUBD       lanes_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
+	VMOVAPS      Y4, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y6
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y6, Y7
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y6, Y7
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y7, Y7, Y8
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y7, Y6
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y6
+	VFMSUB213PS  Y7, Y8, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y5, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3f800000<>+0(SB), Y6
-	VDIVPS       Y5, Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y6, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y7
+	VDIVPS       Y5, Y7, Y7
+	VMULPS       Y6, Y7, Y7
 	VXORPS       Y5, Y5, Y5
 	VMAXPS       Y3, Y5, Y5
-	VFNMADD231PS Y4, Y6, Y5
+	VFNMADD231PS Y4, Y7, Y5
 	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Y3
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Y4
 	VADDPS       Y4, Y3, Y3
 
-without8:
+without9:
 	VMULPS Y3, Y5, Y5
 
-without7:
+without8:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without10
 	VMOVUPS (R9)(CX*1), Y3
 	VADDPS  Y3, Y5, Y5
 
-without9:
+without10:
 	VMOVUPS Y5, (BX)(CX*1)
 	ADDQ    $+32, CX
 	JMP     vector3
 
 last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done5
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without11
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Y0, Y3, Y3
+
+either12:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_42d20000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y6
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y6
-	VSUBPS       lanes_4b400000<>+0(SB), Y6, Y7
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y7, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y7
-	VMULPS       Y5, Y5, Y8
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y7
-	VFMADD213PS  Y5, Y8, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y7
-	VPSUBD       lanes_4b400000<>+0(SB), Y6, Y6
-	VPSRAD       $0x01, Y6, Y5
-	VPSUBD       Y5, Y6, Y6
+	VMOVAPS      Y4, Y7
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y6
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y6, Y7
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y6, Y7
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y7, Y7, Y8
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y7, Y6
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y6
+	VFMSUB213PS  Y7, Y8, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
 	VPSLLD       $0x17, Y5, Y5
-	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y5, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y5
-	VMOVUPS      lanes_3f800000<>+0(SB), Y6
-	VDIVPS       Y5, Y6, Y6
+	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y5, Y6, Y6
 	VMULPS       Y7, Y6, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y7
+	VDIVPS       Y5, Y7, Y7
+	VMULPS       Y6, Y7, Y7
 	VXORPS       Y5, Y5, Y5
 	VMAXPS       Y3, Y5, Y5
-	VFNMADD231PS Y4, Y6, Y5
+	VFNMADD231PS Y4, Y7, Y5
 	VMULPS       Y1, Y5, Y5
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMASKMOVPS   (DI)(CX*1), Y2, Y3
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMASKMOVPS   (R8)(CX*1), Y2, Y4
 	VADDPS       Y4, Y3, Y3
 
-without12:
+without14:
 	VMULPS Y3, Y5, Y5
 
-without11:
+without13:
 	TESTQ      R9, R9
-	JZ         without13
+	JZ         without15
 	VMASKMOVPS (R9)(CX*1), Y2, Y3
 	VADDPS     Y3, Y5, Y5
 
-without13:
+without15:
 	VMASKMOVPS Y5, Y2, (BX)(CX*1)
 
 done5:
@@ -1341,17 +1917,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -1406,149 +1982,151 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either7
 
 without6:
+	VMULPS Y0, Y3, Y3
+
+either7:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41800000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
 	VADDPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y4
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y4
-	VSUBPS       lanes_4b400000<>+0(SB), Y4, Y6
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
-	VMULPS       Y5, Y5, Y7
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y6
-	VFMADD213PS  Y5, Y7, Y6
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VPSUBD       lanes_4b400000<>+0(SB), Y4, Y7
-	VPSRAD       $0x01, Y7, Y4
-	VPSUBD       Y4, Y7, Y7
-	VPSLLD       $0x17, Y4, Y4
+	VMOVAPS      Y4, Y6
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y4
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y4, Y6
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y4, Y6
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y4
+	VMULPS       Y6, Y6, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y4
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y4
+	VFMSUB213PS  Y6, Y7, Y4
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y4, Y4
+	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VSUBPS       lanes_3f800000<>+0(SB), Y5, Y4
-	VFMADD213PS  Y4, Y5, Y6
-	VADDPS       lanes_40000000<>+0(SB), Y6, Y4
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VDIVPS       Y4, Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VANDPS       lanes_7fffffff<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       lanes_3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  Y5, Y6, Y4
+	VADDPS       lanes_40000000<>+0(SB), Y4, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VANDPS       lanes_7fffffff<>+0(SB), Y6, Y6
 	VMOVUPS      lanes_7fffffff<>+0(SB), Y4
 	VANDNPS      Y3, Y4, Y4
-	VORPS        Y4, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VORPS        Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Y3
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Y4
 	VADDPS       Y4, Y3, Y3
 
-without8:
-	VMULPS Y3, Y5, Y5
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Y3
-	VADDPS  Y3, Y5, Y5
-
 without9:
-	VMOVUPS Y5, (BX)(CX*1)
+	VMULPS Y3, Y6, Y6
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Y3
+	VADDPS  Y3, Y6, Y6
+
+without10:
+	VMOVUPS Y6, (BX)(CX*1)
 	ADDQ    $+32, CX
 	JMP     vector3
 
 last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done5
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without11
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Y0, Y3, Y3
+
+either12:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_41800000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
 	VADDPS       Y4, Y4, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y4
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y4
-	VSUBPS       lanes_4b400000<>+0(SB), Y4, Y6
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
-	VMULPS       Y5, Y5, Y7
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y6
-	VFMADD213PS  Y5, Y7, Y6
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VPSUBD       lanes_4b400000<>+0(SB), Y4, Y7
-	VPSRAD       $0x01, Y7, Y4
-	VPSUBD       Y4, Y7, Y7
-	VPSLLD       $0x17, Y4, Y4
+	VMOVAPS      Y4, Y6
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y4
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y4, Y6
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y4, Y6
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y4
+	VMULPS       Y6, Y6, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y4
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y4
+	VFMSUB213PS  Y6, Y7, Y4
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y7
+	VPSRAD       $0x01, Y7, Y5
+	VPSUBD       Y5, Y7, Y7
+	VPSLLD       $0x17, Y5, Y5
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y4, Y4
+	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y4, Y5, Y5
-	VMULPS       Y7, Y5, Y5
-	VSUBPS       lanes_3f800000<>+0(SB), Y5, Y4
-	VFMADD213PS  Y4, Y5, Y6
-	VADDPS       lanes_40000000<>+0(SB), Y6, Y4
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VDIVPS       Y4, Y5, Y5
-	VMULPS       Y6, Y5, Y5
-	VANDPS       lanes_7fffffff<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VSUBPS       lanes_3f800000<>+0(SB), Y6, Y5
+	VFMADD213PS  Y5, Y6, Y4
+	VADDPS       lanes_40000000<>+0(SB), Y4, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y6
+	VANDPS       lanes_7fffffff<>+0(SB), Y6, Y6
 	VMOVUPS      lanes_7fffffff<>+0(SB), Y4
 	VANDNPS      Y3, Y4, Y4
-	VORPS        Y4, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VORPS        Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMASKMOVPS   (DI)(CX*1), Y2, Y3
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMASKMOVPS   (R8)(CX*1), Y2, Y4
 	VADDPS       Y4, Y3, Y3
 
-without12:
-	VMULPS Y3, Y5, Y5
-
-without11:
-	TESTQ      R9, R9
-	JZ         without13
-	VMASKMOVPS (R9)(CX*1), Y2, Y3
-	VADDPS     Y3, Y5, Y5
+without14:
+	VMULPS Y3, Y6, Y6
 
 without13:
-	VMASKMOVPS Y5, Y2, (BX)(CX*1)
+	TESTQ      R9, R9
+	JZ         without15
+	VMASKMOVPS (R9)(CX*1), Y2, Y3
+	VADDPS     Y3, Y6, Y6
+
+without15:
+	VMASKMOVPS Y6, Y2, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -1556,17 +2134,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -1639,137 +2217,139 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Y3
-	VMULPS  Y0, Y3, Y3
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Y4
-	VADDPS  Y4, Y3, Y3
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Y3
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either7
 
 without6:
+	VMULPS Y0, Y3, Y3
+
+either7:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_42d20000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y4
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y4
-	VSUBPS       lanes_4b400000<>+0(SB), Y4, Y6
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
-	VMULPS       Y5, Y5, Y7
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y6
-	VFMADD213PS  Y5, Y7, Y6
-	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
-	VPSUBD       lanes_4b400000<>+0(SB), Y4, Y5
-	VPSRAD       $0x01, Y5, Y4
-	VPSUBD       Y4, Y5, Y5
-	VPSLLD       $0x17, Y4, Y4
+	VMOVAPS      Y4, Y6
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y4
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y4, Y6
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y4, Y6
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y4
+	VMULPS       Y6, Y6, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y4
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y4
+	VFMSUB213PS  Y6, Y7, Y4
+	VADDPS       lanes_3f800000<>+0(SB), Y4, Y4
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       lanes_3f800000<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y6, Y6
 	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VADDPS       lanes_3f800000<>+0(SB), Y6, Y4
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VDIVPS       Y4, Y5, Y5
-	VMULPS       Y6, Y5, Y4
-	VBLENDVPS    Y3, Y4, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VADDPS       lanes_3f800000<>+0(SB), Y4, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Y3
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Y4
 	VADDPS       Y4, Y3, Y3
 
-without8:
-	VMULPS Y3, Y5, Y5
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Y3
-	VADDPS  Y3, Y5, Y5
-
 without9:
-	VMOVUPS Y5, (BX)(CX*1)
+	VMULPS Y3, Y6, Y6
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Y3
+	VADDPS  Y3, Y6, Y6
+
+without10:
+	VMOVUPS Y6, (BX)(CX*1)
 	ADDQ    $+32, CX
 	JMP     vector3
 
 last4:
-	VMOVMSKPS  Y2, R12
-	TESTL      R12, R12
-	JZ         done5
-	VMASKMOVPS (DX)(CX*1), Y2, Y3
-	VMULPS     Y0, Y3, Y3
-	TESTQ      SI, SI
-	JZ         without10
-	VMASKMOVPS (SI)(CX*1), Y2, Y4
-	VADDPS     Y4, Y3, Y3
+	VMOVMSKPS   Y2, R12
+	TESTL       R12, R12
+	JZ          done5
+	VMASKMOVPS  (DX)(CX*1), Y2, Y3
+	TESTQ       SI, SI
+	JZ          without11
+	VMASKMOVPS  (SI)(CX*1), Y2, Y4
+	VFMADD213PS Y4, Y0, Y3
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Y0, Y3, Y3
+
+either12:
 	VANDPS       lanes_7fffffff<>+0(SB), Y3, Y4
 	VMOVUPS      lanes_42d20000<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y5, Y5
-	VMOVUPS      lanes_4b400000<>+0(SB), Y4
-	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y5, Y4
-	VSUBPS       lanes_4b400000<>+0(SB), Y4, Y6
-	VMOVAPS      Y5, Y5
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y5
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y5
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
-	VMULPS       Y5, Y5, Y7
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y5, Y6
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y5, Y6
-	VFMADD213PS  Y5, Y7, Y6
-	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
-	VPSUBD       lanes_4b400000<>+0(SB), Y4, Y5
-	VPSRAD       $0x01, Y5, Y4
-	VPSUBD       Y4, Y5, Y5
-	VPSLLD       $0x17, Y4, Y4
+	VMOVAPS      Y4, Y6
+	VMOVUPS      lanes_4b400000<>+0(SB), Y5
+	VFNMADD231PS lanes_3fb8aa3b<>+0(SB), Y4, Y5
+	VSUBPS       lanes_4b400000<>+0(SB), Y5, Y4
+	VFMADD231PS  lanes_3f317200<>+0(SB), Y4, Y6
+	VFMADD231PS  lanes_35bfbe8e<>+0(SB), Y4, Y6
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y4
+	VMULPS       Y6, Y6, Y7
+	VFMSUB213PS  lanes_3c091cc7<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y4
+	VFMSUB213PS  lanes_3e2aaa49<>+0(SB), Y6, Y4
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y4
+	VFMSUB213PS  Y6, Y7, Y4
+	VADDPS       lanes_3f800000<>+0(SB), Y4, Y4
+	VPSUBD       lanes_4b400000<>+0(SB), Y5, Y6
+	VPSRAD       $0x01, Y6, Y5
+	VPSUBD       Y5, Y6, Y6
 	VPSLLD       $0x17, Y5, Y5
-	VPADDD       lanes_3f800000<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y6, Y6
 	VPADDD       lanes_3f800000<>+0(SB), Y5, Y5
-	VMULPS       Y4, Y6, Y6
-	VMULPS       Y5, Y6, Y6
-	VADDPS       lanes_3f800000<>+0(SB), Y6, Y4
-	VMOVUPS      lanes_3f800000<>+0(SB), Y5
-	VDIVPS       Y4, Y5, Y5
-	VMULPS       Y6, Y5, Y4
-	VBLENDVPS    Y3, Y4, Y5, Y5
-	VMULPS       Y1, Y5, Y5
+	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
+	VADDPS       lanes_3f800000<>+0(SB), Y4, Y5
+	VMOVUPS      lanes_3f800000<>+0(SB), Y6
+	VDIVPS       Y5, Y6, Y6
+	VMULPS       Y4, Y6, Y4
+	VBLENDVPS    Y3, Y4, Y6, Y6
+	VMULPS       Y1, Y6, Y6
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMASKMOVPS   (DI)(CX*1), Y2, Y3
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMASKMOVPS   (R8)(CX*1), Y2, Y4
 	VADDPS       Y4, Y3, Y3
 
-without12:
-	VMULPS Y3, Y5, Y5
-
-without11:
-	TESTQ      R9, R9
-	JZ         without13
-	VMASKMOVPS (R9)(CX*1), Y2, Y3
-	VADDPS     Y3, Y5, Y5
+without14:
+	VMULPS Y3, Y6, Y6
 
 without13:
-	VMASKMOVPS Y5, Y2, (BX)(CX*1)
+	TESTQ      R9, R9
+	JZ         without15
+	VMASKMOVPS (R9)(CX*1), Y2, Y3
+	VADDPS     Y3, Y6, Y6
+
+without15:
+	VMASKMOVPS Y6, Y2, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -1777,17 +2357,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -1967,52 +2547,254 @@ done12:
 	VFNMADD231SD X4, X5, X6
 	VCVTSD2SS    X6, X6, X6
 	VBROADCASTSS X6, Y4
+	TESTQ        SI, SI
+	JZ           without13
+	TESTQ        DI, DI
+	JZ           without14
 	XORQ         R8, R8
+	MOVQ         R9, R10
+	ANDQ         $-128, R10
 
-vector13:
-	CMPQ        R8, R9
-	JGE         last14
+four15:
+	CMPQ        R8, R10
+	JGE         rest16
 	VMOVUPS     (DX)(R8*1), Y5
 	VSUBPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
-	TESTQ       SI, SI
-	JZ          without16
-	VMOVUPS     (SI)(R8*1), Y6
-	VMULPS      Y6, Y5, Y5
+	VMOVUPS     (DI)(R8*1), Y6
+	VMOVUPS     (SI)(R8*1), Y7
+	VFMADD213PS Y6, Y7, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	VMOVUPS     32(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     32(DI)(R8*1), Y6
+	VMOVUPS     32(SI)(R8*1), Y7
+	VFMADD213PS Y6, Y7, Y5
+	VMOVUPS     Y5, 32(BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     64(DI)(R8*1), Y6
+	VMOVUPS     64(SI)(R8*1), Y7
+	VFMADD213PS Y6, Y7, Y5
+	VMOVUPS     Y5, 64(BX)(R8*1)
+	VMOVUPS     96(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     96(DI)(R8*1), Y6
+	VMOVUPS     96(SI)(R8*1), Y7
+	VFMADD213PS Y6, Y7, Y5
+	VMOVUPS     Y5, 96(BX)(R8*1)
+	ADDQ        $+128, R8
+	JMP         four15
 
-without16:
-	TESTQ   DI, DI
-	JZ      without17
-	VMOVUPS (DI)(R8*1), Y6
-	VADDPS  Y6, Y5, Y5
+rest16:
+vector17:
+	CMPQ        R8, R9
+	JGE         last18
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     (DI)(R8*1), Y6
+	VMOVUPS     (SI)(R8*1), Y7
+	VFMADD213PS Y6, Y7, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	ADDQ        $+32, R8
+	JMP         vector17
 
-without17:
-	VMOVUPS Y5, (BX)(R8*1)
-	ADDQ    $+32, R8
-	JMP     vector13
-
-last14:
+last18:
 	VMOVMSKPS   Y0, R10
 	TESTL       R10, R10
-	JZ          done15
+	JZ          done19
 	VMASKMOVPS  (DX)(R8*1), Y0, Y5
 	VSUBPS      Y2, Y5, Y5
 	VFMADD213PS Y4, Y3, Y5
-	TESTQ       SI, SI
-	JZ          without18
+	VMASKMOVPS  (DI)(R8*1), Y0, Y2
+	VMASKMOVPS  (SI)(R8*1), Y0, Y3
+	VFMADD213PS Y2, Y3, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R8*1)
+
+done19:
+	JMP either20
+
+without14:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-128, R10
+
+four21:
+	CMPQ        R8, R10
+	JGE         rest22
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     (SI)(R8*1), Y6
+	VMULPS      Y6, Y5, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	VMOVUPS     32(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     32(SI)(R8*1), Y6
+	VMULPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 32(BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     64(SI)(R8*1), Y6
+	VMULPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 64(BX)(R8*1)
+	VMOVUPS     96(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     96(SI)(R8*1), Y6
+	VMULPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 96(BX)(R8*1)
+	ADDQ        $+128, R8
+	JMP         four21
+
+rest22:
+vector23:
+	CMPQ        R8, R9
+	JGE         last24
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     (SI)(R8*1), Y6
+	VMULPS      Y6, Y5, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	ADDQ        $+32, R8
+	JMP         vector23
+
+last24:
+	VMOVMSKPS   Y0, R10
+	TESTL       R10, R10
+	JZ          done25
+	VMASKMOVPS  (DX)(R8*1), Y0, Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
 	VMASKMOVPS  (SI)(R8*1), Y0, Y2
 	VMULPS      Y2, Y5, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R8*1)
 
-without18:
-	TESTQ      DI, DI
-	JZ         without19
-	VMASKMOVPS (DI)(R8*1), Y0, Y2
-	VADDPS     Y2, Y5, Y5
+done25:
+either20:
+	JMP either26
 
-without19:
-	VMASKMOVPS Y5, Y0, (BX)(R8*1)
+without13:
+	TESTQ DI, DI
+	JZ    without27
+	XORQ  R8, R8
+	MOVQ  R9, R10
+	ANDQ  $-128, R10
 
-done15:
+four28:
+	CMPQ        R8, R10
+	JGE         rest29
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     (DI)(R8*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	VMOVUPS     32(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     32(DI)(R8*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 32(BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     64(DI)(R8*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 64(BX)(R8*1)
+	VMOVUPS     96(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     96(DI)(R8*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMOVUPS     Y5, 96(BX)(R8*1)
+	ADDQ        $+128, R8
+	JMP         four28
+
+rest29:
+vector30:
+	CMPQ        R8, R9
+	JGE         last31
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     (DI)(R8*1), Y6
+	VADDPS      Y6, Y5, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	ADDQ        $+32, R8
+	JMP         vector30
+
+last31:
+	VMOVMSKPS   Y0, R10
+	TESTL       R10, R10
+	JZ          done32
+	VMASKMOVPS  (DX)(R8*1), Y0, Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMASKMOVPS  (DI)(R8*1), Y0, Y2
+	VADDPS      Y2, Y5, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R8*1)
+
+done32:
+	JMP either33
+
+without27:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-128, R10
+
+four34:
+	CMPQ        R8, R10
+	JGE         rest35
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	VMOVUPS     32(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     Y5, 32(BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     Y5, 64(BX)(R8*1)
+	VMOVUPS     96(DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     Y5, 96(BX)(R8*1)
+	ADDQ        $+128, R8
+	JMP         four34
+
+rest35:
+vector36:
+	CMPQ        R8, R9
+	JGE         last37
+	VMOVUPS     (DX)(R8*1), Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMOVUPS     Y5, (BX)(R8*1)
+	ADDQ        $+32, R8
+	JMP         vector36
+
+last37:
+	VMOVMSKPS   Y0, R10
+	TESTL       R10, R10
+	JZ          done38
+	VMASKMOVPS  (DX)(R8*1), Y0, Y5
+	VSUBPS      Y2, Y5, Y5
+	VFMADD213PS Y4, Y3, Y5
+	VMASKMOVPS  Y5, Y0, (BX)(R8*1)
+
+done38:
+either33:
+either26:
 	MOVQ 96(AX), R8
 	LEAQ (DX)(R8*4), DX
 	MOVQ 104(AX), R8
@@ -2124,50 +2906,230 @@ done7:
 	VDIVSD       X1, X2, X2
 	VCVTSD2SS    X2, X2, X1
 	VBROADCASTSS X1, Y1
+	TESTQ        SI, SI
+	JZ           without8
+	TESTQ        DI, DI
+	JZ           without9
 	XORQ         R8, R8
+	MOVQ         R9, R10
+	ANDQ         $-128, R10
 
-vector8:
-	CMPQ    R8, R9
-	JGE     last9
+four10:
+	CMPQ        R8, R10
+	JGE         rest11
+	VMOVUPS     (DX)(R8*1), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DI)(R8*1), Y3
+	VMOVUPS     (SI)(R8*1), Y4
+	VFMADD213PS Y3, Y4, Y2
+	VMOVUPS     Y2, (BX)(R8*1)
+	VMOVUPS     32(DX)(R8*1), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     32(DI)(R8*1), Y3
+	VMOVUPS     32(SI)(R8*1), Y4
+	VFMADD213PS Y3, Y4, Y2
+	VMOVUPS     Y2, 32(BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     64(DI)(R8*1), Y3
+	VMOVUPS     64(SI)(R8*1), Y4
+	VFMADD213PS Y3, Y4, Y2
+	VMOVUPS     Y2, 64(BX)(R8*1)
+	VMOVUPS     96(DX)(R8*1), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     96(DI)(R8*1), Y3
+	VMOVUPS     96(SI)(R8*1), Y4
+	VFMADD213PS Y3, Y4, Y2
+	VMOVUPS     Y2, 96(BX)(R8*1)
+	ADDQ        $+128, R8
+	JMP         four10
+
+rest11:
+vector12:
+	CMPQ        R8, R9
+	JGE         last13
+	VMOVUPS     (DX)(R8*1), Y2
+	VMULPS      Y1, Y2, Y2
+	VMOVUPS     (DI)(R8*1), Y3
+	VMOVUPS     (SI)(R8*1), Y4
+	VFMADD213PS Y3, Y4, Y2
+	VMOVUPS     Y2, (BX)(R8*1)
+	ADDQ        $+32, R8
+	JMP         vector12
+
+last13:
+	VMOVMSKPS   Y0, R10
+	TESTL       R10, R10
+	JZ          done14
+	VMASKMOVPS  (DX)(R8*1), Y0, Y2
+	VMULPS      Y1, Y2, Y2
+	VMASKMOVPS  (DI)(R8*1), Y0, Y1
+	VMASKMOVPS  (SI)(R8*1), Y0, Y3
+	VFMADD213PS Y1, Y3, Y2
+	VMASKMOVPS  Y2, Y0, (BX)(R8*1)
+
+done14:
+	JMP either15
+
+without9:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-128, R10
+
+four16:
+	CMPQ    R8, R10
+	JGE     rest17
 	VMOVUPS (DX)(R8*1), Y2
 	VMULPS  Y1, Y2, Y2
-	TESTQ   SI, SI
-	JZ      without11
 	VMOVUPS (SI)(R8*1), Y3
 	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, (BX)(R8*1)
+	VMOVUPS 32(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 32(SI)(R8*1), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, 32(BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 64(SI)(R8*1), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, 64(BX)(R8*1)
+	VMOVUPS 96(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 96(SI)(R8*1), Y3
+	VMULPS  Y3, Y2, Y2
+	VMOVUPS Y2, 96(BX)(R8*1)
+	ADDQ    $+128, R8
+	JMP     four16
 
-without11:
-	TESTQ   DI, DI
-	JZ      without12
-	VMOVUPS (DI)(R8*1), Y3
-	VADDPS  Y3, Y2, Y2
-
-without12:
+rest17:
+vector18:
+	CMPQ    R8, R9
+	JGE     last19
+	VMOVUPS (DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (SI)(R8*1), Y3
+	VMULPS  Y3, Y2, Y2
 	VMOVUPS Y2, (BX)(R8*1)
 	ADDQ    $+32, R8
-	JMP     vector8
+	JMP     vector18
 
-last9:
+last19:
 	VMOVMSKPS  Y0, R10
 	TESTL      R10, R10
-	JZ         done10
+	JZ         done20
 	VMASKMOVPS (DX)(R8*1), Y0, Y2
 	VMULPS     Y1, Y2, Y2
-	TESTQ      SI, SI
-	JZ         without13
 	VMASKMOVPS (SI)(R8*1), Y0, Y1
 	VMULPS     Y1, Y2, Y2
-
-without13:
-	TESTQ      DI, DI
-	JZ         without14
-	VMASKMOVPS (DI)(R8*1), Y0, Y1
-	VADDPS     Y1, Y2, Y2
-
-without14:
 	VMASKMOVPS Y2, Y0, (BX)(R8*1)
 
-done10:
+done20:
+either15:
+	JMP either21
+
+without8:
+	TESTQ DI, DI
+	JZ    without22
+	XORQ  R8, R8
+	MOVQ  R9, R10
+	ANDQ  $-128, R10
+
+four23:
+	CMPQ    R8, R10
+	JGE     rest24
+	VMOVUPS (DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (DI)(R8*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (BX)(R8*1)
+	VMOVUPS 32(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 32(DI)(R8*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 32(BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 64(DI)(R8*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 64(BX)(R8*1)
+	VMOVUPS 96(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS 96(DI)(R8*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, 96(BX)(R8*1)
+	ADDQ    $+128, R8
+	JMP     four23
+
+rest24:
+vector25:
+	CMPQ    R8, R9
+	JGE     last26
+	VMOVUPS (DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS (DI)(R8*1), Y3
+	VADDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (BX)(R8*1)
+	ADDQ    $+32, R8
+	JMP     vector25
+
+last26:
+	VMOVMSKPS  Y0, R10
+	TESTL      R10, R10
+	JZ         done27
+	VMASKMOVPS (DX)(R8*1), Y0, Y2
+	VMULPS     Y1, Y2, Y2
+	VMASKMOVPS (DI)(R8*1), Y0, Y1
+	VADDPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (BX)(R8*1)
+
+done27:
+	JMP either28
+
+without22:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-128, R10
+
+four29:
+	CMPQ    R8, R10
+	JGE     rest30
+	VMOVUPS (DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (BX)(R8*1)
+	VMOVUPS 32(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 32(BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 64(BX)(R8*1)
+	VMOVUPS 96(DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, 96(BX)(R8*1)
+	ADDQ    $+128, R8
+	JMP     four29
+
+rest30:
+vector31:
+	CMPQ    R8, R9
+	JGE     last32
+	VMOVUPS (DX)(R8*1), Y2
+	VMULPS  Y1, Y2, Y2
+	VMOVUPS Y2, (BX)(R8*1)
+	ADDQ    $+32, R8
+	JMP     vector31
+
+last32:
+	VMOVMSKPS  Y0, R10
+	TESTL      R10, R10
+	JZ         done33
+	VMASKMOVPS (DX)(R8*1), Y0, Y2
+	VMULPS     Y1, Y2, Y2
+	VMASKMOVPS Y2, Y0, (BX)(R8*1)
+
+done33:
+either28:
+either21:
 	MOVQ 96(AX), R8
 	LEAQ (DX)(R8*4), DX
 	MOVQ 104(AX), R8
@@ -2568,124 +3530,124 @@ four1:
 	VMINPS       Y6, Y7, Y7
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y7, Y6, Y6
+	VMOVAPS      Y6, Y8
 	VMOVUPS      lanes_4b400000<>+0(SB), Y7
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y8
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y8, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y8, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y8
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y8
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y8, Y8, Y9
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y8, Y6
+	VFMADD213PS  Y8, Y9, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y7, Y8, Y8
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y8, Y8
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, (AX)(CX*1)
-	VADDPS       Y8, Y2, Y2
+	VPADDD       lanes_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (AX)(CX*1)
+	VADDPS       Y6, Y2, Y2
 	VMOVUPS      32(DX)(CX*1), Y6
 	VSUBPS       Y1, Y6, Y6
 	VMOVUPS      lanes_42b20000<>+0(SB), Y7
 	VMINPS       Y6, Y7, Y7
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y7, Y6, Y6
+	VMOVAPS      Y6, Y8
 	VMOVUPS      lanes_4b400000<>+0(SB), Y7
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y8
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y8, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y8, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y8
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y8
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y8, Y8, Y9
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y8, Y6
+	VFMADD213PS  Y8, Y9, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y7, Y8, Y8
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y8, Y8
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, 32(AX)(CX*1)
-	VADDPS       Y8, Y3, Y3
+	VPADDD       lanes_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 32(AX)(CX*1)
+	VADDPS       Y6, Y3, Y3
 	VMOVUPS      64(DX)(CX*1), Y6
 	VSUBPS       Y1, Y6, Y6
 	VMOVUPS      lanes_42b20000<>+0(SB), Y7
 	VMINPS       Y6, Y7, Y7
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y7, Y6, Y6
+	VMOVAPS      Y6, Y8
 	VMOVUPS      lanes_4b400000<>+0(SB), Y7
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y8
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y8, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y8, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y8
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y8
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y8, Y8, Y9
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y8, Y6
+	VFMADD213PS  Y8, Y9, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y7, Y8, Y8
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y8, Y8
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, 64(AX)(CX*1)
-	VADDPS       Y8, Y4, Y4
+	VPADDD       lanes_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 64(AX)(CX*1)
+	VADDPS       Y6, Y4, Y4
 	VMOVUPS      96(DX)(CX*1), Y6
 	VSUBPS       Y1, Y6, Y6
 	VMOVUPS      lanes_42b20000<>+0(SB), Y7
 	VMINPS       Y6, Y7, Y7
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y7, Y6, Y6
+	VMOVAPS      Y6, Y8
 	VMOVUPS      lanes_4b400000<>+0(SB), Y7
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y8
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y8, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y8, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y8
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y8
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y8, Y8, Y9
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y8, Y6
+	VFMADD213PS  Y8, Y9, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y7, Y8, Y8
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y8, Y8
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, 96(AX)(CX*1)
-	VADDPS       Y8, Y5, Y5
+	VPADDD       lanes_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, 96(AX)(CX*1)
+	VADDPS       Y6, Y5, Y5
 	ADDQ         $+128, CX
 	JMP          four1
 
@@ -2699,31 +3661,31 @@ vector3:
 	VMINPS       Y6, Y7, Y7
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y7, Y6, Y6
+	VMOVAPS      Y6, Y8
 	VMOVUPS      lanes_4b400000<>+0(SB), Y7
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y7
-	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y8
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y8, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y8, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y8
-	VMULPS       Y6, Y6, Y9
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y8
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y8
-	VFMADD213PS  Y6, Y9, Y8
-	VADDPS       lanes_3f800000<>+0(SB), Y8, Y8
-	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y7
-	VPSRAD       $0x01, Y7, Y6
-	VPSUBD       Y6, Y7, Y7
-	VPSLLD       $0x17, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y7, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y8
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y8
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y8, Y8, Y9
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y8, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y8, Y6
+	VFMADD213PS  Y8, Y9, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y7, Y8
+	VPSRAD       $0x01, Y8, Y7
+	VPSUBD       Y7, Y8, Y8
 	VPSLLD       $0x17, Y7, Y7
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y8, Y8
 	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
-	VMULPS       Y6, Y8, Y8
-	VMULPS       Y7, Y8, Y8
-	VMOVUPS      Y8, (AX)(CX*1)
-	VADDPS       Y8, Y2, Y2
+	VPADDD       lanes_3f800000<>+0(SB), Y8, Y8
+	VMULPS       Y7, Y6, Y6
+	VMULPS       Y8, Y6, Y6
+	VMOVUPS      Y6, (AX)(CX*1)
+	VADDPS       Y6, Y2, Y2
 	ADDQ         $+32, CX
 	JMP          vector3
 
@@ -2737,32 +3699,32 @@ last4:
 	VMINPS       Y6, Y1, Y1
 	VMOVUPS      lanes_c2d20000<>+0(SB), Y6
 	VMAXPS       Y1, Y6, Y6
+	VMOVAPS      Y6, Y7
 	VMOVUPS      lanes_4b400000<>+0(SB), Y1
 	VFMADD231PS  lanes_3fb8aa3b<>+0(SB), Y6, Y1
-	VSUBPS       lanes_4b400000<>+0(SB), Y1, Y7
-	VMOVAPS      Y6, Y6
-	VFNMADD231PS lanes_3f317200<>+0(SB), Y7, Y6
-	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y7, Y6
-	VMOVUPS      lanes_3ab526b0<>+0(SB), Y7
-	VMULPS       Y6, Y6, Y8
-	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y6, Y7
-	VFMADD213PS  lanes_3efffffe<>+0(SB), Y6, Y7
-	VFMADD213PS  Y6, Y8, Y7
-	VADDPS       lanes_3f800000<>+0(SB), Y7, Y7
-	VPSUBD       lanes_4b400000<>+0(SB), Y1, Y6
-	VPSRAD       $0x01, Y6, Y1
-	VPSUBD       Y1, Y6, Y6
+	VSUBPS       lanes_4b400000<>+0(SB), Y1, Y6
+	VFNMADD231PS lanes_3f317200<>+0(SB), Y6, Y7
+	VFNMADD231PS lanes_35bfbe8e<>+0(SB), Y6, Y7
+	VMOVUPS      lanes_3ab526b0<>+0(SB), Y6
+	VMULPS       Y7, Y7, Y8
+	VFMADD213PS  lanes_3c091cc7<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3d2aac58<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3e2aaa49<>+0(SB), Y7, Y6
+	VFMADD213PS  lanes_3efffffe<>+0(SB), Y7, Y6
+	VFMADD213PS  Y7, Y8, Y6
+	VADDPS       lanes_3f800000<>+0(SB), Y6, Y6
+	VPSUBD       lanes_4b400000<>+0(SB), Y1, Y7
+	VPSRAD       $0x01, Y7, Y1
+	VPSUBD       Y1, Y7, Y7
 	VPSLLD       $0x17, Y1, Y1
-	VPSLLD       $0x17, Y6, Y6
+	VPSLLD       $0x17, Y7, Y7
 	VPADDD       lanes_3f800000<>+0(SB), Y1, Y1
-	VPADDD       lanes_3f800000<>+0(SB), Y6, Y6
-	VMULPS       Y1, Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VMASKMOVPS   Y7, Y0, (AX)(CX*1)
-	VANDPS       Y0, Y7, Y7
-	VADDPS       Y7, Y2, Y2
+	VPADDD       lanes_3f800000<>+0(SB), Y7, Y7
+	VMULPS       Y1, Y6, Y6
+	VMULPS       Y7, Y6, Y6
+	VMASKMOVPS   Y6, Y0, (AX)(CX*1)
+	VANDPS       Y0, Y6, Y6
+	VADDPS       Y6, Y2, Y2
 
 done5:
 	VADDPS       Y3, Y2, Y2
@@ -3252,91 +4214,341 @@ TEXT ·mapIdentityAVX512(SB), NOSPLIT, $0-8
 	JLE          end2
 
 row1:
-	XORQ CX, CX
+	TESTQ DI, DI
+	JZ    without3
+	XORQ  CX, CX
 
-vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z3
-	VADDPS  Z3, Z2, Z2
+vector4:
+	CMPQ        CX, R11
+	JGE         last5
+	VMOVUPS     (DX)(CX*1), Z2
+	TESTQ       SI, SI
+	JZ          without7
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	JMP         either8
 
-without6:
+without7:
+	VMULPS Z0, Z2, Z2
+
+either8:
 	VMULPS  Z1, Z2, Z2
 	TESTQ   DI, DI
-	JZ      without7
+	JZ      without9
 	VMOVUPS (DI)(CX*1), Z3
 	TESTQ   R8, R8
-	JZ      without8
+	JZ      without10
 	VMOVUPS (R8)(CX*1), Z4
 	VADDPS  Z4, Z3, Z3
 
-without8:
+without10:
 	VMULPS Z3, Z2, Z2
 
-without7:
+without9:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without11
 	VMOVUPS (R9)(CX*1), Z3
 	VADDPS  Z3, Z2, Z2
 
-without9:
+without11:
 	VMOVUPS Z2, (BX)(CX*1)
 	ADDQ    $+64, CX
-	JMP     vector3
+	JMP     vector4
 
-last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z2
-	VMULPS    Z0, Z2, Z2
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z3
-	VADDPS    Z3, Z2, Z2
+last5:
+	KORTESTW    K1, K1
+	JZ          done6
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	TESTQ       SI, SI
+	JZ          without12
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	JMP         either13
 
-without10:
+without12:
+	VMULPS Z0, Z2, Z2
+
+either13:
 	VMULPS    Z1, Z2, Z2
 	TESTQ     DI, DI
-	JZ        without11
+	JZ        without14
 	VMOVUPS.Z (DI)(CX*1), K1, Z3
 	TESTQ     R8, R8
-	JZ        without12
+	JZ        without15
 	VMOVUPS.Z (R8)(CX*1), K1, Z4
 	VADDPS    Z4, Z3, Z3
 
-without12:
+without15:
 	VMULPS Z3, Z2, Z2
 
-without11:
+without14:
 	TESTQ     R9, R9
-	JZ        without13
+	JZ        without16
 	VMOVUPS.Z (R9)(CX*1), K1, Z3
 	VADDPS    Z3, Z2, Z2
 
-without13:
+without16:
 	VMOVUPS Z2, K1, (BX)(CX*1)
 
-done5:
+done6:
+	JMP either17
+
+without3:
+	TESTQ SI, SI
+	JZ    without18
+	TESTQ R9, R9
+	JZ    without19
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-256, R12
+
+four20:
+	CMPQ        CX, R12
+	JGE         rest21
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (R9)(CX*1), Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Z2
+	VMOVUPS     64(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     64(R9)(CX*1), Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 64(BX)(CX*1)
+	VMOVUPS     128(DX)(CX*1), Z2
+	VMOVUPS     128(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     128(R9)(CX*1), Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 128(BX)(CX*1)
+	VMOVUPS     192(DX)(CX*1), Z2
+	VMOVUPS     192(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     192(R9)(CX*1), Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, 192(BX)(CX*1)
+	ADDQ        $+256, CX
+	JMP         four20
+
+rest21:
+vector22:
+	CMPQ        CX, R11
+	JGE         last23
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     (R9)(CX*1), Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, (BX)(CX*1)
+	ADDQ        $+64, CX
+	JMP         vector22
+
+last23:
+	KORTESTW    K1, K1
+	JZ          done24
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS.Z   (R9)(CX*1), K1, Z3
+	VADDPS      Z3, Z2, Z2
+	VMOVUPS     Z2, K1, (BX)(CX*1)
+
+done24:
+	JMP either25
+
+without19:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-256, R12
+
+four26:
+	CMPQ        CX, R12
+	JGE         rest27
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Z2
+	VMOVUPS     64(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, 64(BX)(CX*1)
+	VMOVUPS     128(DX)(CX*1), Z2
+	VMOVUPS     128(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, 128(BX)(CX*1)
+	VMOVUPS     192(DX)(CX*1), Z2
+	VMOVUPS     192(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, 192(BX)(CX*1)
+	ADDQ        $+256, CX
+	JMP         four26
+
+rest27:
+vector28:
+	CMPQ        CX, R11
+	JGE         last29
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, (BX)(CX*1)
+	ADDQ        $+64, CX
+	JMP         vector28
+
+last29:
+	KORTESTW    K1, K1
+	JZ          done30
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	VMULPS      Z1, Z2, Z2
+	VMOVUPS     Z2, K1, (BX)(CX*1)
+
+done30:
+either25:
+	JMP either31
+
+without18:
+	TESTQ R9, R9
+	JZ    without32
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-256, R12
+
+four33:
+	CMPQ    CX, R12
+	JGE     rest34
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (R9)(CX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS 64(R9)(CX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 64(BX)(CX*1)
+	VMOVUPS 128(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS 128(R9)(CX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 128(BX)(CX*1)
+	VMOVUPS 192(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS 192(R9)(CX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, 192(BX)(CX*1)
+	ADDQ    $+256, CX
+	JMP     four33
+
+rest34:
+vector35:
+	CMPQ    CX, R11
+	JGE     last36
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS (R9)(CX*1), Z3
+	VADDPS  Z3, Z2, Z2
+	VMOVUPS Z2, (BX)(CX*1)
+	ADDQ    $+64, CX
+	JMP     vector35
+
+last36:
+	KORTESTW  K1, K1
+	JZ        done37
+	VMOVUPS.Z (DX)(CX*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS.Z (R9)(CX*1), K1, Z3
+	VADDPS    Z3, Z2, Z2
+	VMOVUPS   Z2, K1, (BX)(CX*1)
+
+done37:
+	JMP either38
+
+without32:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-256, R12
+
+four39:
+	CMPQ    CX, R12
+	JGE     rest40
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 64(BX)(CX*1)
+	VMOVUPS 128(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 128(BX)(CX*1)
+	VMOVUPS 192(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, 192(BX)(CX*1)
+	ADDQ    $+256, CX
+	JMP     four39
+
+rest40:
+vector41:
+	CMPQ    CX, R11
+	JGE     last42
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VMULPS  Z1, Z2, Z2
+	VMOVUPS Z2, (BX)(CX*1)
+	ADDQ    $+64, CX
+	JMP     vector41
+
+last42:
+	KORTESTW  K1, K1
+	JZ        done43
+	VMOVUPS.Z (DX)(CX*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVUPS   Z2, K1, (BX)(CX*1)
+
+done43:
+either38:
+either31:
+either17:
 	MOVQ  144(AX), CX
 	LEAQ  (DX)(CX*4), DX
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without44
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without44:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without45
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without45:
 	DECQ R10
 	JNZ  row1
 
@@ -3370,95 +4582,393 @@ TEXT ·mapReluAVX512(SB), NOSPLIT, $0-8
 	JLE          end2
 
 row1:
-	XORQ CX, CX
+	TESTQ DI, DI
+	JZ    without3
+	XORQ  CX, CX
 
-vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z3
-	VADDPS  Z3, Z2, Z2
+vector4:
+	CMPQ        CX, R11
+	JGE         last5
+	VMOVUPS     (DX)(CX*1), Z2
+	TESTQ       SI, SI
+	JZ          without7
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	JMP         either8
 
-without6:
+without7:
+	VMULPS Z0, Z2, Z2
+
+either8:
 	VPXORD  Z4, Z4, Z4
 	VMAXPS  Z2, Z4, Z4
 	VMULPS  Z1, Z4, Z4
 	TESTQ   DI, DI
-	JZ      without7
+	JZ      without9
 	VMOVUPS (DI)(CX*1), Z2
 	TESTQ   R8, R8
-	JZ      without8
+	JZ      without10
 	VMOVUPS (R8)(CX*1), Z3
 	VADDPS  Z3, Z2, Z2
 
-without8:
+without10:
 	VMULPS Z2, Z4, Z4
 
-without7:
+without9:
 	TESTQ   R9, R9
-	JZ      without9
+	JZ      without11
 	VMOVUPS (R9)(CX*1), Z2
 	VADDPS  Z2, Z4, Z4
 
-without9:
+without11:
 	VMOVUPS Z4, (BX)(CX*1)
 	ADDQ    $+64, CX
-	JMP     vector3
+	JMP     vector4
 
-last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z2
-	VMULPS    Z0, Z2, Z2
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z3
-	VADDPS    Z3, Z2, Z2
+last5:
+	KORTESTW    K1, K1
+	JZ          done6
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	TESTQ       SI, SI
+	JZ          without12
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	JMP         either13
 
-without10:
+without12:
+	VMULPS Z0, Z2, Z2
+
+either13:
 	VPXORD    Z5, Z5, Z5
 	VMAXPS    Z2, Z5, Z5
 	VMULPS    Z1, Z5, Z5
 	TESTQ     DI, DI
-	JZ        without11
+	JZ        without14
 	VMOVUPS.Z (DI)(CX*1), K1, Z2
 	TESTQ     R8, R8
-	JZ        without12
+	JZ        without15
 	VMOVUPS.Z (R8)(CX*1), K1, Z3
 	VADDPS    Z3, Z2, Z2
 
-without12:
+without15:
 	VMULPS Z2, Z5, Z5
 
-without11:
+without14:
 	TESTQ     R9, R9
-	JZ        without13
+	JZ        without16
 	VMOVUPS.Z (R9)(CX*1), K1, Z2
 	VADDPS    Z2, Z5, Z5
 
-without13:
+without16:
 	VMOVUPS Z5, K1, (BX)(CX*1)
 
-done5:
+done6:
+	JMP either17
+
+without3:
+	TESTQ SI, SI
+	JZ    without18
+	TESTQ R9, R9
+	JZ    without19
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-256, R12
+
+four20:
+	CMPQ        CX, R12
+	JGE         rest21
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z6, Z6, Z6
+	VMAXPS      Z2, Z6, Z6
+	VMULPS      Z1, Z6, Z6
+	VMOVUPS     (R9)(CX*1), Z2
+	VADDPS      Z2, Z6, Z6
+	VMOVUPS     Z6, (BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Z2
+	VMOVUPS     64(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z7, Z7, Z7
+	VMAXPS      Z2, Z7, Z7
+	VMULPS      Z1, Z7, Z7
+	VMOVUPS     64(R9)(CX*1), Z2
+	VADDPS      Z2, Z7, Z7
+	VMOVUPS     Z7, 64(BX)(CX*1)
+	VMOVUPS     128(DX)(CX*1), Z2
+	VMOVUPS     128(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z8, Z8, Z8
+	VMAXPS      Z2, Z8, Z8
+	VMULPS      Z1, Z8, Z8
+	VMOVUPS     128(R9)(CX*1), Z2
+	VADDPS      Z2, Z8, Z8
+	VMOVUPS     Z8, 128(BX)(CX*1)
+	VMOVUPS     192(DX)(CX*1), Z2
+	VMOVUPS     192(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z9, Z9, Z9
+	VMAXPS      Z2, Z9, Z9
+	VMULPS      Z1, Z9, Z9
+	VMOVUPS     192(R9)(CX*1), Z2
+	VADDPS      Z2, Z9, Z9
+	VMOVUPS     Z9, 192(BX)(CX*1)
+	ADDQ        $+256, CX
+	JMP         four20
+
+rest21:
+vector22:
+	CMPQ        CX, R11
+	JGE         last23
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z10, Z10, Z10
+	VMAXPS      Z2, Z10, Z10
+	VMULPS      Z1, Z10, Z10
+	VMOVUPS     (R9)(CX*1), Z2
+	VADDPS      Z2, Z10, Z10
+	VMOVUPS     Z10, (BX)(CX*1)
+	ADDQ        $+64, CX
+	JMP         vector22
+
+last23:
+	KORTESTW    K1, K1
+	JZ          done24
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z11, Z11, Z11
+	VMAXPS      Z2, Z11, Z11
+	VMULPS      Z1, Z11, Z11
+	VMOVUPS.Z   (R9)(CX*1), K1, Z2
+	VADDPS      Z2, Z11, Z11
+	VMOVUPS     Z11, K1, (BX)(CX*1)
+
+done24:
+	JMP either25
+
+without19:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-256, R12
+
+four26:
+	CMPQ        CX, R12
+	JGE         rest27
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z12, Z12, Z12
+	VMAXPS      Z2, Z12, Z12
+	VMULPS      Z1, Z12, Z12
+	VMOVUPS     Z12, (BX)(CX*1)
+	VMOVUPS     64(DX)(CX*1), Z2
+	VMOVUPS     64(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z13, Z13, Z13
+	VMAXPS      Z2, Z13, Z13
+	VMULPS      Z1, Z13, Z13
+	VMOVUPS     Z13, 64(BX)(CX*1)
+	VMOVUPS     128(DX)(CX*1), Z2
+	VMOVUPS     128(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z14, Z14, Z14
+	VMAXPS      Z2, Z14, Z14
+	VMULPS      Z1, Z14, Z14
+	VMOVUPS     Z14, 128(BX)(CX*1)
+	VMOVUPS     192(DX)(CX*1), Z2
+	VMOVUPS     192(SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z15, Z15, Z15
+	VMAXPS      Z2, Z15, Z15
+	VMULPS      Z1, Z15, Z15
+	VMOVUPS     Z15, 192(BX)(CX*1)
+	ADDQ        $+256, CX
+	JMP         four26
+
+rest27:
+vector28:
+	CMPQ        CX, R11
+	JGE         last29
+	VMOVUPS     (DX)(CX*1), Z2
+	VMOVUPS     (SI)(CX*1), Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z16, Z16, Z16
+	VMAXPS      Z2, Z16, Z16
+	VMULPS      Z1, Z16, Z16
+	VMOVUPS     Z16, (BX)(CX*1)
+	ADDQ        $+64, CX
+	JMP         vector28
+
+last29:
+	KORTESTW    K1, K1
+	JZ          done30
+	VMOVUPS.Z   (DX)(CX*1), K1, Z2
+	VMOVUPS.Z   (SI)(CX*1), K1, Z3
+	VFMADD213PS Z3, Z0, Z2
+	VPXORD      Z17, Z17, Z17
+	VMAXPS      Z2, Z17, Z17
+	VMULPS      Z1, Z17, Z17
+	VMOVUPS     Z17, K1, (BX)(CX*1)
+
+done30:
+either25:
+	JMP either31
+
+without18:
+	TESTQ R9, R9
+	JZ    without32
+	XORQ  CX, CX
+	MOVQ  R11, R12
+	ANDQ  $-256, R12
+
+four33:
+	CMPQ    CX, R12
+	JGE     rest34
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z18, Z18, Z18
+	VMAXPS  Z2, Z18, Z18
+	VMULPS  Z1, Z18, Z18
+	VMOVUPS (R9)(CX*1), Z2
+	VADDPS  Z2, Z18, Z18
+	VMOVUPS Z18, (BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z19, Z19, Z19
+	VMAXPS  Z2, Z19, Z19
+	VMULPS  Z1, Z19, Z19
+	VMOVUPS 64(R9)(CX*1), Z2
+	VADDPS  Z2, Z19, Z19
+	VMOVUPS Z19, 64(BX)(CX*1)
+	VMOVUPS 128(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z20, Z20, Z20
+	VMAXPS  Z2, Z20, Z20
+	VMULPS  Z1, Z20, Z20
+	VMOVUPS 128(R9)(CX*1), Z2
+	VADDPS  Z2, Z20, Z20
+	VMOVUPS Z20, 128(BX)(CX*1)
+	VMOVUPS 192(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z21, Z21, Z21
+	VMAXPS  Z2, Z21, Z21
+	VMULPS  Z1, Z21, Z21
+	VMOVUPS 192(R9)(CX*1), Z2
+	VADDPS  Z2, Z21, Z21
+	VMOVUPS Z21, 192(BX)(CX*1)
+	ADDQ    $+256, CX
+	JMP     four33
+
+rest34:
+vector35:
+	CMPQ    CX, R11
+	JGE     last36
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z22, Z22, Z22
+	VMAXPS  Z2, Z22, Z22
+	VMULPS  Z1, Z22, Z22
+	VMOVUPS (R9)(CX*1), Z2
+	VADDPS  Z2, Z22, Z22
+	VMOVUPS Z22, (BX)(CX*1)
+	ADDQ    $+64, CX
+	JMP     vector35
+
+last36:
+	KORTESTW  K1, K1
+	JZ        done37
+	VMOVUPS.Z (DX)(CX*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VPXORD    Z23, Z23, Z23
+	VMAXPS    Z2, Z23, Z23
+	VMULPS    Z1, Z23, Z23
+	VMOVUPS.Z (R9)(CX*1), K1, Z2
+	VADDPS    Z2, Z23, Z23
+	VMOVUPS   Z23, K1, (BX)(CX*1)
+
+done37:
+	JMP either38
+
+without32:
+	XORQ CX, CX
+	MOVQ R11, R12
+	ANDQ $-256, R12
+
+four39:
+	CMPQ    CX, R12
+	JGE     rest40
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z24, Z24, Z24
+	VMAXPS  Z2, Z24, Z24
+	VMULPS  Z1, Z24, Z24
+	VMOVUPS Z24, (BX)(CX*1)
+	VMOVUPS 64(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z25, Z25, Z25
+	VMAXPS  Z2, Z25, Z25
+	VMULPS  Z1, Z25, Z25
+	VMOVUPS Z25, 64(BX)(CX*1)
+	VMOVUPS 128(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z26, Z26, Z26
+	VMAXPS  Z2, Z26, Z26
+	VMULPS  Z1, Z26, Z26
+	VMOVUPS Z26, 128(BX)(CX*1)
+	VMOVUPS 192(DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z27, Z27, Z27
+	VMAXPS  Z2, Z27, Z27
+	VMULPS  Z1, Z27, Z27
+	VMOVUPS Z27, 192(BX)(CX*1)
+	ADDQ    $+256, CX
+	JMP     four39
+
+rest40:
+vector41:
+	CMPQ    CX, R11
+	JGE     last42
+	VMOVUPS (DX)(CX*1), Z2
+	VMULPS  Z0, Z2, Z2
+	VPXORD  Z28, Z28, Z28
+	VMAXPS  Z2, Z28, Z28
+	VMULPS  Z1, Z28, Z28
+	VMOVUPS Z28, (BX)(CX*1)
+	ADDQ    $+64, CX
+	JMP     vector41
+
+last42:
+	KORTESTW  K1, K1
+	JZ        done43
+	VMOVUPS.Z (DX)(CX*1), K1, Z2
+	VMULPS    Z0, Z2, Z2
+	VPXORD    Z29, Z29, Z29
+	VMAXPS    Z2, Z29, Z29
+	VMULPS    Z1, Z29, Z29
+	VMOVUPS   Z29, K1, (BX)(CX*1)
+
+done43:
+either38:
+either31:
+either17:
 	MOVQ  144(AX), CX
 	LEAQ  (DX)(CX*4), DX
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without44
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without44:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without45
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without45:
 	DECQ R10
 	JNZ  row1
 
@@ -3472,12 +4982,12 @@ TEXT ·mapGeluAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS lanes_40400000<>+0(SB), Z0
 	VBROADCASTSS lanes_41680000<>+0(SB), Z1
 	VBROADCASTSS lanes_3f000000<>+0(SB), Z2
-	VBROADCASTSS lanes_3df8dc4e<>+0(SB), Z3
-	VBROADCASTSS lanes_be535b35<>+0(SB), Z4
-	VBROADCASTSS lanes_3dfc5d66<>+0(SB), Z5
-	VBROADCASTSS lanes_bd3d4a32<>+0(SB), Z6
-	VBROADCASTSS lanes_3bc8f036<>+0(SB), Z7
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z8
+	VBROADCASTSS lanes_3f38aa3b<>+0(SB), Z3
+	VBROADCASTSS lanes_3df8dc4e<>+0(SB), Z4
+	VBROADCASTSS lanes_be535b35<>+0(SB), Z5
+	VBROADCASTSS lanes_3dfc5d66<>+0(SB), Z6
+	VBROADCASTSS lanes_bd3d4a32<>+0(SB), Z7
+	VBROADCASTSS lanes_3bc8f036<>+0(SB), Z8
 	VBROADCASTSS lanes_3f317200<>+0(SB), Z9
 	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z10
 	VBROADCASTSS lanes_4b400000<>+0(SB), Z11
@@ -3514,162 +5024,160 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z21
-	VMULPS  Z19, Z21, Z21
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z22
-	VADDPS  Z22, Z21, Z21
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Z21
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Z22
+	VFMADD213PS Z22, Z19, Z21
+	JMP         either7
 
 without6:
+	VMULPS Z19, Z21, Z21
+
+either7:
 	VPANDD       Z18, Z21, Z22
-	VMOVUPS      Z1, Z27
-	VMINPS       Z22, Z27, Z22
-	VADDPS       Z0, Z22, Z27
-	VRCP14PS     Z27, Z28
-	VMOVUPS      Z12, Z29
-	VFNMADD231PS Z27, Z28, Z29
-	VFMADD231PS  Z29, Z28, Z28
-	VSUBPS       Z0, Z22, Z27
-	VMULPS       Z27, Z28, Z28
-	VMOVUPS      lanes_38612cd2<>+0(SB), Z27
-	VFMADD213PS  lanes_38f25901<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_b9b212d6<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_ba80f5c0<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_3b3e5cc9<>+0(SB), Z28, Z27
-	VFMADD213PS  Z7, Z28, Z27
-	VFMADD213PS  Z6, Z28, Z27
-	VFMADD213PS  Z5, Z28, Z27
-	VFMADD213PS  Z4, Z28, Z27
-	VFMADD213PS  Z3, Z28, Z27
-	VMULPS       Z2, Z22, Z28
-	VMULPS       Z28, Z22, Z29
-	VMOVAPS      Z29, Z30
-	VFMSUB231PS  Z28, Z22, Z30
-	VPXORD       Z23, Z23, Z23
-	VSUBPS       Z29, Z23, Z23
+	VMOVUPS      Z1, Z25
+	VMINPS       Z22, Z25, Z22
+	VADDPS       Z0, Z22, Z25
+	VRCP14PS     Z25, Z26
+	VMOVUPS      Z12, Z27
+	VFNMADD231PS Z25, Z26, Z27
+	VFMADD231PS  Z27, Z26, Z26
+	VSUBPS       Z0, Z22, Z25
+	VMULPS       Z25, Z26, Z26
+	VMOVUPS      lanes_38612cd2<>+0(SB), Z25
+	VFMADD213PS  lanes_38f25901<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_b9b212d6<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_ba80f5c0<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_3b3e5cc9<>+0(SB), Z26, Z25
+	VFMADD213PS  Z8, Z26, Z25
+	VFMADD213PS  Z7, Z26, Z25
+	VFMADD213PS  Z6, Z26, Z25
+	VFMADD213PS  Z5, Z26, Z25
+	VFMADD213PS  Z4, Z26, Z25
+	VMULPS       Z22, Z22, Z26
+	VMOVAPS      Z26, Z27
+	VFMSUB231PS  Z22, Z22, Z27
 	VMOVUPS      Z11, Z28
-	VFMADD231PS  Z8, Z23, Z28
+	VFNMADD231PS Z3, Z26, Z28
 	VSUBPS       Z11, Z28, Z28
-	VMOVAPS      Z23, Z29
-	VFNMADD231PS Z9, Z28, Z29
-	VSUBPS       Z30, Z29, Z29
-	VFNMADD231PS Z10, Z28, Z29
-	VMOVUPS      Z17, Z30
-	VMULPS       Z29, Z29, Z31
-	VFMADD213PS  Z16, Z29, Z30
-	VFMADD213PS  Z15, Z29, Z30
-	VFMADD213PS  Z14, Z29, Z30
-	VFMADD213PS  Z13, Z29, Z30
-	VFMADD213PS  Z29, Z31, Z30
-	VADDPS       Z12, Z30, Z30
-	VSCALEFPS    Z28, Z30, Z30
-	VMULPS       Z30, Z27, Z27
-	VPXORD       Z24, Z24, Z24
-	VMAXPS       Z21, Z24, Z24
-	VFNMADD231PS Z22, Z27, Z24
-	VMULPS       Z20, Z24, Z24
+	VMULPS       Z9, Z28, Z29
+	VFMADD231PS  Z2, Z26, Z29
+	VFMADD231PS  Z2, Z27, Z29
+	VFMADD231PS  Z10, Z28, Z29
+	VMOVUPS      Z17, Z26
+	VMULPS       Z29, Z29, Z27
+	VFMSUB213PS  Z16, Z29, Z26
+	VFMADD213PS  Z15, Z29, Z26
+	VFMSUB213PS  Z14, Z29, Z26
+	VFMADD213PS  Z13, Z29, Z26
+	VFMSUB213PS  Z29, Z27, Z26
+	VFMADD213PS  Z25, Z25, Z26
+	VSCALEFPS    Z28, Z26, Z26
+	VPXORD       Z23, Z23, Z23
+	VMAXPS       Z21, Z23, Z23
+	VFNMADD231PS Z22, Z26, Z23
+	VMULPS       Z20, Z23, Z23
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Z21
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Z22
 	VADDPS       Z22, Z21, Z21
 
-without8:
-	VMULPS Z21, Z24, Z24
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Z21
-	VADDPS  Z21, Z24, Z24
-
 without9:
-	VMOVUPS Z24, (BX)(CX*1)
+	VMULPS Z21, Z23, Z23
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Z21
+	VADDPS  Z21, Z23, Z23
+
+without10:
+	VMOVUPS Z23, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector3
 
 last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z21
-	VMULPS    Z19, Z21, Z21
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z22
-	VADDPS    Z22, Z21, Z21
+	KORTESTW    K1, K1
+	JZ          done5
+	VMOVUPS.Z   (DX)(CX*1), K1, Z21
+	TESTQ       SI, SI
+	JZ          without11
+	VMOVUPS.Z   (SI)(CX*1), K1, Z22
+	VFMADD213PS Z22, Z19, Z21
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Z19, Z21, Z21
+
+either12:
 	VPANDD       Z18, Z21, Z22
-	VMOVUPS      Z1, Z27
-	VMINPS       Z22, Z27, Z22
-	VADDPS       Z0, Z22, Z27
-	VRCP14PS     Z27, Z28
-	VMOVUPS      Z12, Z29
-	VFNMADD231PS Z27, Z28, Z29
-	VFMADD231PS  Z29, Z28, Z28
-	VSUBPS       Z0, Z22, Z27
-	VMULPS       Z27, Z28, Z28
-	VMOVUPS      lanes_38612cd2<>+0(SB), Z27
-	VFMADD213PS  lanes_38f25901<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_b9b212d6<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_ba80f5c0<>+0(SB), Z28, Z27
-	VFMADD213PS  lanes_3b3e5cc9<>+0(SB), Z28, Z27
-	VFMADD213PS  Z7, Z28, Z27
-	VFMADD213PS  Z6, Z28, Z27
-	VFMADD213PS  Z5, Z28, Z27
-	VFMADD213PS  Z4, Z28, Z27
-	VFMADD213PS  Z3, Z28, Z27
-	VMULPS       Z2, Z22, Z28
-	VMULPS       Z28, Z22, Z29
-	VMOVAPS      Z29, Z30
-	VFMSUB231PS  Z28, Z22, Z30
-	VPXORD       Z25, Z25, Z25
-	VSUBPS       Z29, Z25, Z25
+	VMOVUPS      Z1, Z25
+	VMINPS       Z22, Z25, Z22
+	VADDPS       Z0, Z22, Z25
+	VRCP14PS     Z25, Z26
+	VMOVUPS      Z12, Z27
+	VFNMADD231PS Z25, Z26, Z27
+	VFMADD231PS  Z27, Z26, Z26
+	VSUBPS       Z0, Z22, Z25
+	VMULPS       Z25, Z26, Z26
+	VMOVUPS      lanes_38612cd2<>+0(SB), Z25
+	VFMADD213PS  lanes_38f25901<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_b9b212d6<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_ba80f5c0<>+0(SB), Z26, Z25
+	VFMADD213PS  lanes_3b3e5cc9<>+0(SB), Z26, Z25
+	VFMADD213PS  Z8, Z26, Z25
+	VFMADD213PS  Z7, Z26, Z25
+	VFMADD213PS  Z6, Z26, Z25
+	VFMADD213PS  Z5, Z26, Z25
+	VFMADD213PS  Z4, Z26, Z25
+	VMULPS       Z22, Z22, Z26
+	VMOVAPS      Z26, Z27
+	VFMSUB231PS  Z22, Z22, Z27
 	VMOVUPS      Z11, Z28
-	VFMADD231PS  Z8, Z25, Z28
+	VFNMADD231PS Z3, Z26, Z28
 	VSUBPS       Z11, Z28, Z28
-	VMOVAPS      Z25, Z29
-	VFNMADD231PS Z9, Z28, Z29
-	VSUBPS       Z30, Z29, Z29
-	VFNMADD231PS Z10, Z28, Z29
-	VMOVUPS      Z17, Z30
-	VMULPS       Z29, Z29, Z31
-	VFMADD213PS  Z16, Z29, Z30
-	VFMADD213PS  Z15, Z29, Z30
-	VFMADD213PS  Z14, Z29, Z30
-	VFMADD213PS  Z13, Z29, Z30
-	VFMADD213PS  Z29, Z31, Z30
-	VADDPS       Z12, Z30, Z30
-	VSCALEFPS    Z28, Z30, Z30
-	VMULPS       Z30, Z27, Z27
-	VPXORD       Z26, Z26, Z26
-	VMAXPS       Z21, Z26, Z26
-	VFNMADD231PS Z22, Z27, Z26
-	VMULPS       Z20, Z26, Z26
+	VMULPS       Z9, Z28, Z29
+	VFMADD231PS  Z2, Z26, Z29
+	VFMADD231PS  Z2, Z27, Z29
+	VFMADD231PS  Z10, Z28, Z29
+	VMOVUPS      Z17, Z26
+	VMULPS       Z29, Z29, Z27
+	VFMSUB213PS  Z16, Z29, Z26
+	VFMADD213PS  Z15, Z29, Z26
+	VFMSUB213PS  Z14, Z29, Z26
+	VFMADD213PS  Z13, Z29, Z26
+	VFMSUB213PS  Z29, Z27, Z26
+	VFMADD213PS  Z25, Z25, Z26
+	VSCALEFPS    Z28, Z26, Z26
+	VPXORD       Z24, Z24, Z24
+	VMAXPS       Z21, Z24, Z24
+	VFNMADD231PS Z22, Z26, Z24
+	VMULPS       Z20, Z24, Z24
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMOVUPS.Z    (DI)(CX*1), K1, Z21
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMOVUPS.Z    (R8)(CX*1), K1, Z22
 	VADDPS       Z22, Z21, Z21
 
-without12:
-	VMULPS Z21, Z26, Z26
-
-without11:
-	TESTQ     R9, R9
-	JZ        without13
-	VMOVUPS.Z (R9)(CX*1), K1, Z21
-	VADDPS    Z21, Z26, Z26
+without14:
+	VMULPS Z21, Z24, Z24
 
 without13:
-	VMOVUPS Z26, K1, (BX)(CX*1)
+	TESTQ     R9, R9
+	JZ        without15
+	VMOVUPS.Z (R9)(CX*1), K1, Z21
+	VADDPS    Z21, Z24, Z24
+
+without15:
+	VMOVUPS Z24, K1, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -3677,17 +5185,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -3698,14 +5206,14 @@ end2:
 // func mapGeluTanhAVX512(r *Rows)
 // Requires: AVX, AVX512F
 TEXT ·mapGeluTanhAVX512(SB), NOSPLIT, $0-8
-	VBROADCASTSS lanes_3f800000<>+0(SB), Z0
+	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z0
 	VBROADCASTSS lanes_41300000<>+0(SB), Z1
 	VBROADCASTSS lanes_3fcc422a<>+0(SB), Z2
 	VBROADCASTSS lanes_3d922279<>+0(SB), Z3
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z4
-	VBROADCASTSS lanes_3f317200<>+0(SB), Z5
-	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z6
-	VBROADCASTSS lanes_4b400000<>+0(SB), Z7
+	VBROADCASTSS lanes_3f317200<>+0(SB), Z4
+	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z5
+	VBROADCASTSS lanes_4b400000<>+0(SB), Z6
+	VBROADCASTSS lanes_3f800000<>+0(SB), Z7
 	VBROADCASTSS lanes_3efffffe<>+0(SB), Z8
 	VBROADCASTSS lanes_3e2aaa49<>+0(SB), Z9
 	VBROADCASTSS lanes_3d2aac58<>+0(SB), Z10
@@ -3738,136 +5246,138 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z16
-	VMULPS  Z14, Z16, Z16
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z17
-	VADDPS  Z17, Z16, Z16
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Z16
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Z17
+	VFMADD213PS Z17, Z14, Z16
+	JMP         either7
 
 without6:
+	VMULPS Z14, Z16, Z16
+
+either7:
 	VPANDD       Z13, Z16, Z17
-	VMOVUPS      Z1, Z22
-	VMINPS       Z17, Z22, Z17
-	VMULPS       Z17, Z17, Z23
-	VMOVUPS      Z2, Z22
-	VFMADD231PS  Z3, Z23, Z22
-	VMULPS       Z17, Z22, Z22
+	VMOVUPS      Z1, Z20
+	VMINPS       Z17, Z20, Z17
+	VMULPS       Z17, Z17, Z21
+	VMOVUPS      Z2, Z20
+	VFMADD231PS  Z3, Z21, Z20
+	VMULPS       Z17, Z20, Z20
+	VMOVAPS      Z20, Z22
+	VMOVUPS      Z6, Z21
+	VFNMADD231PS Z0, Z20, Z21
+	VSUBPS       Z6, Z21, Z20
+	VFMADD231PS  Z4, Z20, Z22
+	VFMADD231PS  Z5, Z20, Z22
+	VMOVUPS      Z12, Z21
+	VMULPS       Z22, Z22, Z23
+	VFMSUB213PS  Z11, Z22, Z21
+	VFMADD213PS  Z10, Z22, Z21
+	VFMSUB213PS  Z9, Z22, Z21
+	VFMADD213PS  Z8, Z22, Z21
+	VFMSUB213PS  Z22, Z23, Z21
+	VADDPS       Z7, Z21, Z21
+	VSCALEFPS    Z20, Z21, Z21
+	VADDPS       Z7, Z21, Z20
+	VRCP14PS     Z20, Z22
+	VMOVUPS      Z7, Z23
+	VFNMADD231PS Z20, Z22, Z23
+	VFMADD231PS  Z23, Z22, Z22
+	VMULPS       Z21, Z22, Z22
 	VPXORD       Z18, Z18, Z18
-	VSUBPS       Z22, Z18, Z18
-	VMOVUPS      Z7, Z22
-	VFMADD231PS  Z4, Z18, Z22
-	VSUBPS       Z7, Z22, Z22
-	VMOVAPS      Z18, Z23
-	VFNMADD231PS Z5, Z22, Z23
-	VFNMADD231PS Z6, Z22, Z23
-	VMOVUPS      Z12, Z24
-	VMULPS       Z23, Z23, Z25
-	VFMADD213PS  Z11, Z23, Z24
-	VFMADD213PS  Z10, Z23, Z24
-	VFMADD213PS  Z9, Z23, Z24
-	VFMADD213PS  Z8, Z23, Z24
-	VFMADD213PS  Z23, Z25, Z24
-	VADDPS       Z0, Z24, Z24
-	VSCALEFPS    Z22, Z24, Z24
-	VADDPS       Z0, Z24, Z22
-	VRCP14PS     Z22, Z23
-	VMOVUPS      Z0, Z25
-	VFNMADD231PS Z22, Z23, Z25
-	VFMADD231PS  Z25, Z23, Z23
-	VMULPS       Z24, Z23, Z23
-	VPXORD       Z19, Z19, Z19
-	VMAXPS       Z16, Z19, Z19
-	VFNMADD231PS Z17, Z23, Z19
-	VMULPS       Z15, Z19, Z19
+	VMAXPS       Z16, Z18, Z18
+	VFNMADD231PS Z17, Z22, Z18
+	VMULPS       Z15, Z18, Z18
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Z16
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Z17
 	VADDPS       Z17, Z16, Z16
 
-without8:
-	VMULPS Z16, Z19, Z19
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Z16
-	VADDPS  Z16, Z19, Z19
-
 without9:
-	VMOVUPS Z19, (BX)(CX*1)
+	VMULPS Z16, Z18, Z18
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Z16
+	VADDPS  Z16, Z18, Z18
+
+without10:
+	VMOVUPS Z18, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector3
 
 last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z16
-	VMULPS    Z14, Z16, Z16
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z17
-	VADDPS    Z17, Z16, Z16
+	KORTESTW    K1, K1
+	JZ          done5
+	VMOVUPS.Z   (DX)(CX*1), K1, Z16
+	TESTQ       SI, SI
+	JZ          without11
+	VMOVUPS.Z   (SI)(CX*1), K1, Z17
+	VFMADD213PS Z17, Z14, Z16
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Z14, Z16, Z16
+
+either12:
 	VPANDD       Z13, Z16, Z17
-	VMOVUPS      Z1, Z22
-	VMINPS       Z17, Z22, Z17
-	VMULPS       Z17, Z17, Z23
-	VMOVUPS      Z2, Z22
-	VFMADD231PS  Z3, Z23, Z22
-	VMULPS       Z17, Z22, Z22
-	VPXORD       Z20, Z20, Z20
-	VSUBPS       Z22, Z20, Z20
-	VMOVUPS      Z7, Z22
+	VMOVUPS      Z1, Z20
+	VMINPS       Z17, Z20, Z17
+	VMULPS       Z17, Z17, Z21
+	VMOVUPS      Z2, Z20
+	VFMADD231PS  Z3, Z21, Z20
+	VMULPS       Z17, Z20, Z20
+	VMOVAPS      Z20, Z22
+	VMOVUPS      Z6, Z21
+	VFNMADD231PS Z0, Z20, Z21
+	VSUBPS       Z6, Z21, Z20
 	VFMADD231PS  Z4, Z20, Z22
-	VSUBPS       Z7, Z22, Z22
-	VMOVAPS      Z20, Z23
-	VFNMADD231PS Z5, Z22, Z23
-	VFNMADD231PS Z6, Z22, Z23
-	VMOVUPS      Z12, Z24
-	VMULPS       Z23, Z23, Z25
-	VFMADD213PS  Z11, Z23, Z24
-	VFMADD213PS  Z10, Z23, Z24
-	VFMADD213PS  Z9, Z23, Z24
-	VFMADD213PS  Z8, Z23, Z24
-	VFMADD213PS  Z23, Z25, Z24
-	VADDPS       Z0, Z24, Z24
-	VSCALEFPS    Z22, Z24, Z24
-	VADDPS       Z0, Z24, Z22
-	VRCP14PS     Z22, Z23
-	VMOVUPS      Z0, Z25
-	VFNMADD231PS Z22, Z23, Z25
-	VFMADD231PS  Z25, Z23, Z23
-	VMULPS       Z24, Z23, Z23
-	VPXORD       Z21, Z21, Z21
-	VMAXPS       Z16, Z21, Z21
-	VFNMADD231PS Z17, Z23, Z21
-	VMULPS       Z15, Z21, Z21
+	VFMADD231PS  Z5, Z20, Z22
+	VMOVUPS      Z12, Z21
+	VMULPS       Z22, Z22, Z23
+	VFMSUB213PS  Z11, Z22, Z21
+	VFMADD213PS  Z10, Z22, Z21
+	VFMSUB213PS  Z9, Z22, Z21
+	VFMADD213PS  Z8, Z22, Z21
+	VFMSUB213PS  Z22, Z23, Z21
+	VADDPS       Z7, Z21, Z21
+	VSCALEFPS    Z20, Z21, Z21
+	VADDPS       Z7, Z21, Z20
+	VRCP14PS     Z20, Z22
+	VMOVUPS      Z7, Z23
+	VFNMADD231PS Z20, Z22, Z23
+	VFMADD231PS  Z23, Z22, Z22
+	VMULPS       Z21, Z22, Z22
+	VPXORD       Z19, Z19, Z19
+	VMAXPS       Z16, Z19, Z19
+	VFNMADD231PS Z17, Z22, Z19
+	VMULPS       Z15, Z19, Z19
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMOVUPS.Z    (DI)(CX*1), K1, Z16
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMOVUPS.Z    (R8)(CX*1), K1, Z17
 	VADDPS       Z17, Z16, Z16
 
-without12:
-	VMULPS Z16, Z21, Z21
-
-without11:
-	TESTQ     R9, R9
-	JZ        without13
-	VMOVUPS.Z (R9)(CX*1), K1, Z16
-	VADDPS    Z16, Z21, Z21
+without14:
+	VMULPS Z16, Z19, Z19
 
 without13:
-	VMOVUPS Z21, K1, (BX)(CX*1)
+	TESTQ     R9, R9
+	JZ        without15
+	VMOVUPS.Z (R9)(CX*1), K1, Z16
+	VADDPS    Z16, Z19, Z19
+
+without15:
+	VMOVUPS Z19, K1, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -3875,17 +5385,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -3896,12 +5406,12 @@ end2:
 // func mapSiluAVX512(r *Rows)
 // Requires: AVX, AVX512F
 TEXT ·mapSiluAVX512(SB), NOSPLIT, $0-8
-	VBROADCASTSS lanes_3f800000<>+0(SB), Z0
+	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z0
 	VBROADCASTSS lanes_42d20000<>+0(SB), Z1
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z2
-	VBROADCASTSS lanes_3f317200<>+0(SB), Z3
-	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z4
-	VBROADCASTSS lanes_4b400000<>+0(SB), Z5
+	VBROADCASTSS lanes_3f317200<>+0(SB), Z2
+	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z3
+	VBROADCASTSS lanes_4b400000<>+0(SB), Z4
+	VBROADCASTSS lanes_3f800000<>+0(SB), Z5
 	VBROADCASTSS lanes_3efffffe<>+0(SB), Z6
 	VBROADCASTSS lanes_3e2aaa49<>+0(SB), Z7
 	VBROADCASTSS lanes_3d2aac58<>+0(SB), Z8
@@ -3934,128 +5444,130 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z14
-	VMULPS  Z12, Z14, Z14
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z15
-	VADDPS  Z15, Z14, Z14
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Z14
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Z15
+	VFMADD213PS Z15, Z12, Z14
+	JMP         either7
 
 without6:
+	VMULPS Z12, Z14, Z14
+
+either7:
 	VPANDD       Z11, Z14, Z15
-	VMOVUPS      Z1, Z20
-	VMINPS       Z15, Z20, Z15
+	VMOVUPS      Z1, Z18
+	VMINPS       Z15, Z18, Z15
+	VMOVAPS      Z15, Z19
+	VMOVUPS      Z4, Z18
+	VFNMADD231PS Z0, Z15, Z18
+	VSUBPS       Z4, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z19
+	VFMADD231PS  Z3, Z18, Z19
+	VMOVUPS      Z10, Z20
+	VMULPS       Z19, Z19, Z21
+	VFMSUB213PS  Z9, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMSUB213PS  Z7, Z19, Z20
+	VFMADD213PS  Z6, Z19, Z20
+	VFMSUB213PS  Z19, Z21, Z20
+	VADDPS       Z5, Z20, Z20
+	VSCALEFPS    Z18, Z20, Z20
+	VADDPS       Z5, Z20, Z18
+	VRCP14PS     Z18, Z19
+	VMOVUPS      Z5, Z21
+	VFNMADD231PS Z18, Z19, Z21
+	VFMADD231PS  Z21, Z19, Z19
+	VMULPS       Z20, Z19, Z19
 	VPXORD       Z16, Z16, Z16
-	VSUBPS       Z15, Z16, Z16
-	VMOVUPS      Z5, Z20
-	VFMADD231PS  Z2, Z16, Z20
-	VSUBPS       Z5, Z20, Z20
-	VMOVAPS      Z16, Z21
-	VFNMADD231PS Z3, Z20, Z21
-	VFNMADD231PS Z4, Z20, Z21
-	VMOVUPS      Z10, Z22
-	VMULPS       Z21, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z22
-	VFMADD213PS  Z8, Z21, Z22
-	VFMADD213PS  Z7, Z21, Z22
-	VFMADD213PS  Z6, Z21, Z22
-	VFMADD213PS  Z21, Z23, Z22
-	VADDPS       Z0, Z22, Z22
-	VSCALEFPS    Z20, Z22, Z22
-	VADDPS       Z0, Z22, Z20
-	VRCP14PS     Z20, Z21
-	VMOVUPS      Z0, Z23
-	VFNMADD231PS Z20, Z21, Z23
-	VFMADD231PS  Z23, Z21, Z21
-	VMULPS       Z22, Z21, Z21
-	VPXORD       Z17, Z17, Z17
-	VMAXPS       Z14, Z17, Z17
-	VFNMADD231PS Z15, Z21, Z17
-	VMULPS       Z13, Z17, Z17
+	VMAXPS       Z14, Z16, Z16
+	VFNMADD231PS Z15, Z19, Z16
+	VMULPS       Z13, Z16, Z16
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Z14
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Z15
 	VADDPS       Z15, Z14, Z14
 
-without8:
-	VMULPS Z14, Z17, Z17
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Z14
-	VADDPS  Z14, Z17, Z17
-
 without9:
-	VMOVUPS Z17, (BX)(CX*1)
+	VMULPS Z14, Z16, Z16
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Z14
+	VADDPS  Z14, Z16, Z16
+
+without10:
+	VMOVUPS Z16, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector3
 
 last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z14
-	VMULPS    Z12, Z14, Z14
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z15
-	VADDPS    Z15, Z14, Z14
+	KORTESTW    K1, K1
+	JZ          done5
+	VMOVUPS.Z   (DX)(CX*1), K1, Z14
+	TESTQ       SI, SI
+	JZ          without11
+	VMOVUPS.Z   (SI)(CX*1), K1, Z15
+	VFMADD213PS Z15, Z12, Z14
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Z12, Z14, Z14
+
+either12:
 	VPANDD       Z11, Z14, Z15
-	VMOVUPS      Z1, Z20
-	VMINPS       Z15, Z20, Z15
-	VPXORD       Z18, Z18, Z18
-	VSUBPS       Z15, Z18, Z18
-	VMOVUPS      Z5, Z20
-	VFMADD231PS  Z2, Z18, Z20
-	VSUBPS       Z5, Z20, Z20
-	VMOVAPS      Z18, Z21
-	VFNMADD231PS Z3, Z20, Z21
-	VFNMADD231PS Z4, Z20, Z21
-	VMOVUPS      Z10, Z22
-	VMULPS       Z21, Z21, Z23
-	VFMADD213PS  Z9, Z21, Z22
-	VFMADD213PS  Z8, Z21, Z22
-	VFMADD213PS  Z7, Z21, Z22
-	VFMADD213PS  Z6, Z21, Z22
-	VFMADD213PS  Z21, Z23, Z22
-	VADDPS       Z0, Z22, Z22
-	VSCALEFPS    Z20, Z22, Z22
-	VADDPS       Z0, Z22, Z20
-	VRCP14PS     Z20, Z21
-	VMOVUPS      Z0, Z23
-	VFNMADD231PS Z20, Z21, Z23
-	VFMADD231PS  Z23, Z21, Z21
-	VMULPS       Z22, Z21, Z21
-	VPXORD       Z19, Z19, Z19
-	VMAXPS       Z14, Z19, Z19
-	VFNMADD231PS Z15, Z21, Z19
-	VMULPS       Z13, Z19, Z19
+	VMOVUPS      Z1, Z18
+	VMINPS       Z15, Z18, Z15
+	VMOVAPS      Z15, Z19
+	VMOVUPS      Z4, Z18
+	VFNMADD231PS Z0, Z15, Z18
+	VSUBPS       Z4, Z18, Z18
+	VFMADD231PS  Z2, Z18, Z19
+	VFMADD231PS  Z3, Z18, Z19
+	VMOVUPS      Z10, Z20
+	VMULPS       Z19, Z19, Z21
+	VFMSUB213PS  Z9, Z19, Z20
+	VFMADD213PS  Z8, Z19, Z20
+	VFMSUB213PS  Z7, Z19, Z20
+	VFMADD213PS  Z6, Z19, Z20
+	VFMSUB213PS  Z19, Z21, Z20
+	VADDPS       Z5, Z20, Z20
+	VSCALEFPS    Z18, Z20, Z20
+	VADDPS       Z5, Z20, Z18
+	VRCP14PS     Z18, Z19
+	VMOVUPS      Z5, Z21
+	VFNMADD231PS Z18, Z19, Z21
+	VFMADD231PS  Z21, Z19, Z19
+	VMULPS       Z20, Z19, Z19
+	VPXORD       Z17, Z17, Z17
+	VMAXPS       Z14, Z17, Z17
+	VFNMADD231PS Z15, Z19, Z17
+	VMULPS       Z13, Z17, Z17
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMOVUPS.Z    (DI)(CX*1), K1, Z14
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMOVUPS.Z    (R8)(CX*1), K1, Z15
 	VADDPS       Z15, Z14, Z14
 
-without12:
-	VMULPS Z14, Z19, Z19
-
-without11:
-	TESTQ     R9, R9
-	JZ        without13
-	VMOVUPS.Z (R9)(CX*1), K1, Z14
-	VADDPS    Z14, Z19, Z19
+without14:
+	VMULPS Z14, Z17, Z17
 
 without13:
-	VMOVUPS Z19, K1, (BX)(CX*1)
+	TESTQ     R9, R9
+	JZ        without15
+	VMOVUPS.Z (R9)(CX*1), K1, Z14
+	VADDPS    Z14, Z17, Z17
+
+without15:
+	VMOVUPS Z17, K1, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -4063,17 +5575,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -4084,13 +5596,13 @@ end2:
 // func mapTanhAVX512(r *Rows)
 // Requires: AVX, AVX512F
 TEXT ·mapTanhAVX512(SB), NOSPLIT, $0-8
-	VBROADCASTSS lanes_3f800000<>+0(SB), Z0
+	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z0
 	VBROADCASTSS lanes_40000000<>+0(SB), Z1
 	VBROADCASTSS lanes_41800000<>+0(SB), Z2
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z3
-	VBROADCASTSS lanes_3f317200<>+0(SB), Z4
-	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z5
-	VBROADCASTSS lanes_4b400000<>+0(SB), Z6
+	VBROADCASTSS lanes_3f317200<>+0(SB), Z3
+	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z4
+	VBROADCASTSS lanes_4b400000<>+0(SB), Z5
+	VBROADCASTSS lanes_3f800000<>+0(SB), Z6
 	VBROADCASTSS lanes_3efffffe<>+0(SB), Z7
 	VBROADCASTSS lanes_3e2aaa49<>+0(SB), Z8
 	VBROADCASTSS lanes_3d2aac58<>+0(SB), Z9
@@ -4123,130 +5635,132 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z15
-	VMULPS  Z13, Z15, Z15
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z16
-	VADDPS  Z16, Z15, Z15
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Z15
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Z16
+	VFMADD213PS Z16, Z13, Z15
+	JMP         either7
 
 without6:
+	VMULPS Z13, Z15, Z15
+
+either7:
 	VPANDD       Z12, Z15, Z16
-	VMOVUPS      Z2, Z19
-	VMINPS       Z16, Z19, Z16
+	VMOVUPS      Z2, Z17
+	VMINPS       Z16, Z17, Z16
 	VADDPS       Z16, Z16, Z16
-	VPXORD       Z17, Z17, Z17
-	VSUBPS       Z16, Z17, Z17
-	VMOVUPS      Z6, Z16
-	VFMADD231PS  Z3, Z17, Z16
-	VSUBPS       Z6, Z16, Z16
-	VMOVAPS      Z17, Z19
-	VFNMADD231PS Z4, Z16, Z19
-	VFNMADD231PS Z5, Z16, Z19
-	VMOVUPS      Z11, Z20
-	VMULPS       Z19, Z19, Z21
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z9, Z19, Z20
-	VFMADD213PS  Z8, Z19, Z20
-	VFMADD213PS  Z7, Z19, Z20
-	VFMADD213PS  Z19, Z21, Z20
-	VMOVUPS      Z0, Z19
-	VSCALEFPS    Z16, Z19, Z19
-	VSUBPS       Z0, Z19, Z16
-	VFMADD213PS  Z16, Z19, Z20
-	VADDPS       Z1, Z20, Z16
-	VRCP14PS     Z16, Z19
-	VMOVUPS      Z0, Z21
-	VFNMADD231PS Z16, Z19, Z21
-	VFMADD231PS  Z21, Z19, Z19
-	VMULPS       Z20, Z19, Z19
-	VPTERNLOGD   $0xe4, Z12, Z15, Z19
-	VMULPS       Z14, Z19, Z19
+	VMOVAPS      Z16, Z18
+	VMOVUPS      Z5, Z17
+	VFNMADD231PS Z0, Z16, Z17
+	VSUBPS       Z5, Z17, Z16
+	VFMADD231PS  Z3, Z16, Z18
+	VFMADD231PS  Z4, Z16, Z18
+	VMOVUPS      Z11, Z17
+	VMULPS       Z18, Z18, Z19
+	VFMSUB213PS  Z10, Z18, Z17
+	VFMADD213PS  Z9, Z18, Z17
+	VFMSUB213PS  Z8, Z18, Z17
+	VFMADD213PS  Z7, Z18, Z17
+	VFMSUB213PS  Z18, Z19, Z17
+	VMOVUPS      Z6, Z18
+	VSCALEFPS    Z16, Z18, Z18
+	VSUBPS       Z6, Z18, Z16
+	VFMADD213PS  Z16, Z18, Z17
+	VADDPS       Z1, Z17, Z16
+	VRCP14PS     Z16, Z18
+	VMOVUPS      Z6, Z19
+	VFNMADD231PS Z16, Z18, Z19
+	VFMADD231PS  Z19, Z18, Z18
+	VMULPS       Z17, Z18, Z18
+	VPTERNLOGD   $0xe4, Z12, Z15, Z18
+	VMULPS       Z14, Z18, Z18
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Z15
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Z16
 	VADDPS       Z16, Z15, Z15
 
-without8:
-	VMULPS Z15, Z19, Z19
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Z15
-	VADDPS  Z15, Z19, Z19
-
 without9:
-	VMOVUPS Z19, (BX)(CX*1)
+	VMULPS Z15, Z18, Z18
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Z15
+	VADDPS  Z15, Z18, Z18
+
+without10:
+	VMOVUPS Z18, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector3
 
 last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z15
-	VMULPS    Z13, Z15, Z15
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z16
-	VADDPS    Z16, Z15, Z15
+	KORTESTW    K1, K1
+	JZ          done5
+	VMOVUPS.Z   (DX)(CX*1), K1, Z15
+	TESTQ       SI, SI
+	JZ          without11
+	VMOVUPS.Z   (SI)(CX*1), K1, Z16
+	VFMADD213PS Z16, Z13, Z15
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Z13, Z15, Z15
+
+either12:
 	VPANDD       Z12, Z15, Z16
-	VMOVUPS      Z2, Z19
-	VMINPS       Z16, Z19, Z16
+	VMOVUPS      Z2, Z17
+	VMINPS       Z16, Z17, Z16
 	VADDPS       Z16, Z16, Z16
-	VPXORD       Z18, Z18, Z18
-	VSUBPS       Z16, Z18, Z18
-	VMOVUPS      Z6, Z16
-	VFMADD231PS  Z3, Z18, Z16
-	VSUBPS       Z6, Z16, Z16
-	VMOVAPS      Z18, Z19
-	VFNMADD231PS Z4, Z16, Z19
-	VFNMADD231PS Z5, Z16, Z19
-	VMOVUPS      Z11, Z20
-	VMULPS       Z19, Z19, Z21
-	VFMADD213PS  Z10, Z19, Z20
-	VFMADD213PS  Z9, Z19, Z20
-	VFMADD213PS  Z8, Z19, Z20
-	VFMADD213PS  Z7, Z19, Z20
-	VFMADD213PS  Z19, Z21, Z20
-	VMOVUPS      Z0, Z19
-	VSCALEFPS    Z16, Z19, Z19
-	VSUBPS       Z0, Z19, Z16
-	VFMADD213PS  Z16, Z19, Z20
-	VADDPS       Z1, Z20, Z16
-	VRCP14PS     Z16, Z19
-	VMOVUPS      Z0, Z21
-	VFNMADD231PS Z16, Z19, Z21
-	VFMADD231PS  Z21, Z19, Z19
-	VMULPS       Z20, Z19, Z19
-	VPTERNLOGD   $0xe4, Z12, Z15, Z19
-	VMULPS       Z14, Z19, Z19
+	VMOVAPS      Z16, Z18
+	VMOVUPS      Z5, Z17
+	VFNMADD231PS Z0, Z16, Z17
+	VSUBPS       Z5, Z17, Z16
+	VFMADD231PS  Z3, Z16, Z18
+	VFMADD231PS  Z4, Z16, Z18
+	VMOVUPS      Z11, Z17
+	VMULPS       Z18, Z18, Z19
+	VFMSUB213PS  Z10, Z18, Z17
+	VFMADD213PS  Z9, Z18, Z17
+	VFMSUB213PS  Z8, Z18, Z17
+	VFMADD213PS  Z7, Z18, Z17
+	VFMSUB213PS  Z18, Z19, Z17
+	VMOVUPS      Z6, Z18
+	VSCALEFPS    Z16, Z18, Z18
+	VSUBPS       Z6, Z18, Z16
+	VFMADD213PS  Z16, Z18, Z17
+	VADDPS       Z1, Z17, Z16
+	VRCP14PS     Z16, Z18
+	VMOVUPS      Z6, Z19
+	VFNMADD231PS Z16, Z18, Z19
+	VFMADD231PS  Z19, Z18, Z18
+	VMULPS       Z17, Z18, Z18
+	VPTERNLOGD   $0xe4, Z12, Z15, Z18
+	VMULPS       Z14, Z18, Z18
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMOVUPS.Z    (DI)(CX*1), K1, Z15
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMOVUPS.Z    (R8)(CX*1), K1, Z16
 	VADDPS       Z16, Z15, Z15
 
-without12:
-	VMULPS Z15, Z19, Z19
-
-without11:
-	TESTQ     R9, R9
-	JZ        without13
-	VMOVUPS.Z (R9)(CX*1), K1, Z15
-	VADDPS    Z15, Z19, Z19
+without14:
+	VMULPS Z15, Z18, Z18
 
 without13:
-	VMOVUPS Z19, K1, (BX)(CX*1)
+	TESTQ     R9, R9
+	JZ        without15
+	VMOVUPS.Z (R9)(CX*1), K1, Z15
+	VADDPS    Z15, Z18, Z18
+
+without15:
+	VMOVUPS Z18, K1, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -4254,17 +5768,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -4275,12 +5789,12 @@ end2:
 // func mapSigmoidAVX512(r *Rows)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·mapSigmoidAVX512(SB), NOSPLIT, $0-8
-	VBROADCASTSS lanes_3f800000<>+0(SB), Z0
+	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z0
 	VBROADCASTSS lanes_42d20000<>+0(SB), Z1
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z2
-	VBROADCASTSS lanes_3f317200<>+0(SB), Z3
-	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z4
-	VBROADCASTSS lanes_4b400000<>+0(SB), Z5
+	VBROADCASTSS lanes_3f317200<>+0(SB), Z2
+	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z3
+	VBROADCASTSS lanes_4b400000<>+0(SB), Z4
+	VBROADCASTSS lanes_3f800000<>+0(SB), Z5
 	VBROADCASTSS lanes_3efffffe<>+0(SB), Z6
 	VBROADCASTSS lanes_3e2aaa49<>+0(SB), Z7
 	VBROADCASTSS lanes_3d2aac58<>+0(SB), Z8
@@ -4313,126 +5827,128 @@ row1:
 	XORQ CX, CX
 
 vector3:
-	CMPQ    CX, R11
-	JGE     last4
-	VMOVUPS (DX)(CX*1), Z14
-	VMULPS  Z12, Z14, Z14
-	TESTQ   SI, SI
-	JZ      without6
-	VMOVUPS (SI)(CX*1), Z15
-	VADDPS  Z15, Z14, Z14
+	CMPQ        CX, R11
+	JGE         last4
+	VMOVUPS     (DX)(CX*1), Z14
+	TESTQ       SI, SI
+	JZ          without6
+	VMOVUPS     (SI)(CX*1), Z15
+	VFMADD213PS Z15, Z12, Z14
+	JMP         either7
 
 without6:
+	VMULPS Z12, Z14, Z14
+
+either7:
 	VPANDD       Z11, Z14, Z15
-	VMOVUPS      Z1, Z18
-	VMINPS       Z15, Z18, Z15
-	VPXORD       Z16, Z16, Z16
-	VSUBPS       Z15, Z16, Z16
-	VMOVUPS      Z5, Z15
-	VFMADD231PS  Z2, Z16, Z15
-	VSUBPS       Z5, Z15, Z15
-	VMOVAPS      Z16, Z18
-	VFNMADD231PS Z3, Z15, Z18
-	VFNMADD231PS Z4, Z15, Z18
-	VMOVUPS      Z10, Z19
-	VMULPS       Z18, Z18, Z20
-	VFMADD213PS  Z9, Z18, Z19
-	VFMADD213PS  Z8, Z18, Z19
-	VFMADD213PS  Z7, Z18, Z19
-	VFMADD213PS  Z6, Z18, Z19
-	VFMADD213PS  Z18, Z20, Z19
-	VADDPS       Z0, Z19, Z19
-	VSCALEFPS    Z15, Z19, Z19
-	VADDPS       Z0, Z19, Z15
-	VRCP14PS     Z15, Z18
-	VMOVUPS      Z0, Z20
-	VFNMADD231PS Z15, Z18, Z20
-	VFMADD231PS  Z20, Z18, Z18
-	VMULPS       Z19, Z18, Z15
+	VMOVUPS      Z1, Z16
+	VMINPS       Z15, Z16, Z15
+	VMOVAPS      Z15, Z17
+	VMOVUPS      Z4, Z16
+	VFNMADD231PS Z0, Z15, Z16
+	VSUBPS       Z4, Z16, Z15
+	VFMADD231PS  Z2, Z15, Z17
+	VFMADD231PS  Z3, Z15, Z17
+	VMOVUPS      Z10, Z16
+	VMULPS       Z17, Z17, Z18
+	VFMSUB213PS  Z9, Z17, Z16
+	VFMADD213PS  Z8, Z17, Z16
+	VFMSUB213PS  Z7, Z17, Z16
+	VFMADD213PS  Z6, Z17, Z16
+	VFMSUB213PS  Z17, Z18, Z16
+	VADDPS       Z5, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z16
+	VADDPS       Z5, Z16, Z15
+	VRCP14PS     Z15, Z17
+	VMOVUPS      Z5, Z18
+	VFNMADD231PS Z15, Z17, Z18
+	VFMADD231PS  Z18, Z17, Z17
+	VMULPS       Z16, Z17, Z15
 	VPMOVD2M     Z14, K2
-	VMOVAPS      Z15, K2, Z18
-	VMULPS       Z13, Z18, Z18
+	VMOVAPS      Z15, K2, Z17
+	VMULPS       Z13, Z17, Z17
 	TESTQ        DI, DI
-	JZ           without7
+	JZ           without8
 	VMOVUPS      (DI)(CX*1), Z14
 	TESTQ        R8, R8
-	JZ           without8
+	JZ           without9
 	VMOVUPS      (R8)(CX*1), Z15
 	VADDPS       Z15, Z14, Z14
 
-without8:
-	VMULPS Z14, Z18, Z18
-
-without7:
-	TESTQ   R9, R9
-	JZ      without9
-	VMOVUPS (R9)(CX*1), Z14
-	VADDPS  Z14, Z18, Z18
-
 without9:
-	VMOVUPS Z18, (BX)(CX*1)
+	VMULPS Z14, Z17, Z17
+
+without8:
+	TESTQ   R9, R9
+	JZ      without10
+	VMOVUPS (R9)(CX*1), Z14
+	VADDPS  Z14, Z17, Z17
+
+without10:
+	VMOVUPS Z17, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector3
 
 last4:
-	KORTESTW  K1, K1
-	JZ        done5
-	VMOVUPS.Z (DX)(CX*1), K1, Z14
-	VMULPS    Z12, Z14, Z14
-	TESTQ     SI, SI
-	JZ        without10
-	VMOVUPS.Z (SI)(CX*1), K1, Z15
-	VADDPS    Z15, Z14, Z14
+	KORTESTW    K1, K1
+	JZ          done5
+	VMOVUPS.Z   (DX)(CX*1), K1, Z14
+	TESTQ       SI, SI
+	JZ          without11
+	VMOVUPS.Z   (SI)(CX*1), K1, Z15
+	VFMADD213PS Z15, Z12, Z14
+	JMP         either12
 
-without10:
+without11:
+	VMULPS Z12, Z14, Z14
+
+either12:
 	VPANDD       Z11, Z14, Z15
-	VMOVUPS      Z1, Z18
-	VMINPS       Z15, Z18, Z15
-	VPXORD       Z17, Z17, Z17
-	VSUBPS       Z15, Z17, Z17
-	VMOVUPS      Z5, Z15
-	VFMADD231PS  Z2, Z17, Z15
-	VSUBPS       Z5, Z15, Z15
-	VMOVAPS      Z17, Z18
-	VFNMADD231PS Z3, Z15, Z18
-	VFNMADD231PS Z4, Z15, Z18
-	VMOVUPS      Z10, Z19
-	VMULPS       Z18, Z18, Z20
-	VFMADD213PS  Z9, Z18, Z19
-	VFMADD213PS  Z8, Z18, Z19
-	VFMADD213PS  Z7, Z18, Z19
-	VFMADD213PS  Z6, Z18, Z19
-	VFMADD213PS  Z18, Z20, Z19
-	VADDPS       Z0, Z19, Z19
-	VSCALEFPS    Z15, Z19, Z19
-	VADDPS       Z0, Z19, Z15
-	VRCP14PS     Z15, Z18
-	VMOVUPS      Z0, Z20
-	VFNMADD231PS Z15, Z18, Z20
-	VFMADD231PS  Z20, Z18, Z18
-	VMULPS       Z19, Z18, Z15
+	VMOVUPS      Z1, Z16
+	VMINPS       Z15, Z16, Z15
+	VMOVAPS      Z15, Z17
+	VMOVUPS      Z4, Z16
+	VFNMADD231PS Z0, Z15, Z16
+	VSUBPS       Z4, Z16, Z15
+	VFMADD231PS  Z2, Z15, Z17
+	VFMADD231PS  Z3, Z15, Z17
+	VMOVUPS      Z10, Z16
+	VMULPS       Z17, Z17, Z18
+	VFMSUB213PS  Z9, Z17, Z16
+	VFMADD213PS  Z8, Z17, Z16
+	VFMSUB213PS  Z7, Z17, Z16
+	VFMADD213PS  Z6, Z17, Z16
+	VFMSUB213PS  Z17, Z18, Z16
+	VADDPS       Z5, Z16, Z16
+	VSCALEFPS    Z15, Z16, Z16
+	VADDPS       Z5, Z16, Z15
+	VRCP14PS     Z15, Z17
+	VMOVUPS      Z5, Z18
+	VFNMADD231PS Z15, Z17, Z18
+	VFMADD231PS  Z18, Z17, Z17
+	VMULPS       Z16, Z17, Z15
 	VPMOVD2M     Z14, K2
-	VMOVAPS      Z15, K2, Z18
-	VMULPS       Z13, Z18, Z18
+	VMOVAPS      Z15, K2, Z17
+	VMULPS       Z13, Z17, Z17
 	TESTQ        DI, DI
-	JZ           without11
+	JZ           without13
 	VMOVUPS.Z    (DI)(CX*1), K1, Z14
 	TESTQ        R8, R8
-	JZ           without12
+	JZ           without14
 	VMOVUPS.Z    (R8)(CX*1), K1, Z15
 	VADDPS       Z15, Z14, Z14
 
-without12:
-	VMULPS Z14, Z18, Z18
-
-without11:
-	TESTQ     R9, R9
-	JZ        without13
-	VMOVUPS.Z (R9)(CX*1), K1, Z14
-	VADDPS    Z14, Z18, Z18
+without14:
+	VMULPS Z14, Z17, Z17
 
 without13:
-	VMOVUPS Z18, K1, (BX)(CX*1)
+	TESTQ     R9, R9
+	JZ        without15
+	VMOVUPS.Z (R9)(CX*1), K1, Z14
+	VADDPS    Z14, Z17, Z17
+
+without15:
+	VMOVUPS Z17, K1, (BX)(CX*1)
 
 done5:
 	MOVQ  144(AX), CX
@@ -4440,17 +5956,17 @@ done5:
 	MOVQ  152(AX), CX
 	LEAQ  (BX)(CX*4), BX
 	TESTQ DI, DI
-	JZ    without14
+	JZ    without16
 	MOVQ  160(AX), CX
 	LEAQ  (DI)(CX*4), DI
 
-without14:
+without16:
 	TESTQ R9, R9
-	JZ    without15
+	JZ    without17
 	MOVQ  168(AX), CX
 	LEAQ  (R9)(CX*4), R9
 
-without15:
+without17:
 	DECQ R10
 	JNZ  row1
 
@@ -4634,51 +6150,250 @@ done12:
 	VFNMADD231SD  X16, X15, X17
 	VCVTSD2SS     X17, X17, X17
 	VBROADCASTSS  X17, Z15
+	TESTQ         SI, SI
+	JZ            without13
+	TESTQ         DI, DI
+	JZ            without14
 	XORQ          R8, R8
+	MOVQ          R9, R10
+	ANDQ          $-256, R10
 
-vector13:
-	CMPQ        R8, R9
-	JGE         last14
+four15:
+	CMPQ        R8, R10
+	JGE         rest16
 	VMOVUPS     (DX)(R8*1), Z16
 	VSUBPS      Z1, Z16, Z16
 	VFMADD213PS Z15, Z14, Z16
-	TESTQ       SI, SI
-	JZ          without16
-	VMOVUPS     (SI)(R8*1), Z17
-	VMULPS      Z17, Z16, Z16
+	VMOVUPS     (DI)(R8*1), Z17
+	VMOVUPS     (SI)(R8*1), Z18
+	VFMADD213PS Z17, Z18, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     64(DI)(R8*1), Z17
+	VMOVUPS     64(SI)(R8*1), Z18
+	VFMADD213PS Z17, Z18, Z16
+	VMOVUPS     Z16, 64(BX)(R8*1)
+	VMOVUPS     128(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     128(DI)(R8*1), Z17
+	VMOVUPS     128(SI)(R8*1), Z18
+	VFMADD213PS Z17, Z18, Z16
+	VMOVUPS     Z16, 128(BX)(R8*1)
+	VMOVUPS     192(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     192(DI)(R8*1), Z17
+	VMOVUPS     192(SI)(R8*1), Z18
+	VFMADD213PS Z17, Z18, Z16
+	VMOVUPS     Z16, 192(BX)(R8*1)
+	ADDQ        $+256, R8
+	JMP         four15
 
-without16:
-	TESTQ   DI, DI
-	JZ      without17
-	VMOVUPS (DI)(R8*1), Z17
-	VADDPS  Z17, Z16, Z16
+rest16:
+vector17:
+	CMPQ        R8, R9
+	JGE         last18
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     (DI)(R8*1), Z17
+	VMOVUPS     (SI)(R8*1), Z18
+	VFMADD213PS Z17, Z18, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	ADDQ        $+64, R8
+	JMP         vector17
 
-without17:
-	VMOVUPS Z16, (BX)(R8*1)
-	ADDQ    $+64, R8
-	JMP     vector13
-
-last14:
+last18:
 	KORTESTW    K1, K1
-	JZ          done15
+	JZ          done19
 	VMOVUPS.Z   (DX)(R8*1), K1, Z16
 	VSUBPS      Z1, Z16, Z16
 	VFMADD213PS Z15, Z14, Z16
-	TESTQ       SI, SI
-	JZ          without18
+	VMOVUPS.Z   (DI)(R8*1), K1, Z1
+	VMOVUPS.Z   (SI)(R8*1), K1, Z14
+	VFMADD213PS Z1, Z14, Z16
+	VMOVUPS     Z16, K1, (BX)(R8*1)
+
+done19:
+	JMP either20
+
+without14:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-256, R10
+
+four21:
+	CMPQ        R8, R10
+	JGE         rest22
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     (SI)(R8*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     64(SI)(R8*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 64(BX)(R8*1)
+	VMOVUPS     128(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     128(SI)(R8*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 128(BX)(R8*1)
+	VMOVUPS     192(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     192(SI)(R8*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 192(BX)(R8*1)
+	ADDQ        $+256, R8
+	JMP         four21
+
+rest22:
+vector23:
+	CMPQ        R8, R9
+	JGE         last24
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     (SI)(R8*1), Z17
+	VMULPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	ADDQ        $+64, R8
+	JMP         vector23
+
+last24:
+	KORTESTW    K1, K1
+	JZ          done25
+	VMOVUPS.Z   (DX)(R8*1), K1, Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
 	VMOVUPS.Z   (SI)(R8*1), K1, Z1
 	VMULPS      Z1, Z16, Z16
+	VMOVUPS     Z16, K1, (BX)(R8*1)
 
-without18:
-	TESTQ     DI, DI
-	JZ        without19
-	VMOVUPS.Z (DI)(R8*1), K1, Z1
-	VADDPS    Z1, Z16, Z16
+done25:
+either20:
+	JMP either26
 
-without19:
-	VMOVUPS Z16, K1, (BX)(R8*1)
+without13:
+	TESTQ DI, DI
+	JZ    without27
+	XORQ  R8, R8
+	MOVQ  R9, R10
+	ANDQ  $-256, R10
 
-done15:
+four28:
+	CMPQ        R8, R10
+	JGE         rest29
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     (DI)(R8*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     64(DI)(R8*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 64(BX)(R8*1)
+	VMOVUPS     128(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     128(DI)(R8*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 128(BX)(R8*1)
+	VMOVUPS     192(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     192(DI)(R8*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     Z16, 192(BX)(R8*1)
+	ADDQ        $+256, R8
+	JMP         four28
+
+rest29:
+vector30:
+	CMPQ        R8, R9
+	JGE         last31
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     (DI)(R8*1), Z17
+	VADDPS      Z17, Z16, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	ADDQ        $+64, R8
+	JMP         vector30
+
+last31:
+	KORTESTW    K1, K1
+	JZ          done32
+	VMOVUPS.Z   (DX)(R8*1), K1, Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS.Z   (DI)(R8*1), K1, Z1
+	VADDPS      Z1, Z16, Z16
+	VMOVUPS     Z16, K1, (BX)(R8*1)
+
+done32:
+	JMP either33
+
+without27:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-256, R10
+
+four34:
+	CMPQ        R8, R10
+	JGE         rest35
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, 64(BX)(R8*1)
+	VMOVUPS     128(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, 128(BX)(R8*1)
+	VMOVUPS     192(DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, 192(BX)(R8*1)
+	ADDQ        $+256, R8
+	JMP         four34
+
+rest35:
+vector36:
+	CMPQ        R8, R9
+	JGE         last37
+	VMOVUPS     (DX)(R8*1), Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, (BX)(R8*1)
+	ADDQ        $+64, R8
+	JMP         vector36
+
+last37:
+	KORTESTW    K1, K1
+	JZ          done38
+	VMOVUPS.Z   (DX)(R8*1), K1, Z16
+	VSUBPS      Z1, Z16, Z16
+	VFMADD213PS Z15, Z14, Z16
+	VMOVUPS     Z16, K1, (BX)(R8*1)
+
+done38:
+either33:
+either26:
 	MOVQ 96(AX), R8
 	LEAQ (DX)(R8*4), DX
 	MOVQ 104(AX), R8
@@ -4779,49 +6494,226 @@ done7:
 	VDIVSD        X0, X5, X5
 	VCVTSD2SS     X5, X5, X0
 	VBROADCASTSS  X0, Z0
+	TESTQ         SI, SI
+	JZ            without8
+	TESTQ         DI, DI
+	JZ            without9
 	XORQ          R8, R8
+	MOVQ          R9, R10
+	ANDQ          $-256, R10
 
-vector8:
-	CMPQ    R8, R9
-	JGE     last9
+four10:
+	CMPQ        R8, R10
+	JGE         rest11
+	VMOVUPS     (DX)(R8*1), Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS     (DI)(R8*1), Z6
+	VMOVUPS     (SI)(R8*1), Z7
+	VFMADD213PS Z6, Z7, Z5
+	VMOVUPS     Z5, (BX)(R8*1)
+	VMOVUPS     64(DX)(R8*1), Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS     64(DI)(R8*1), Z6
+	VMOVUPS     64(SI)(R8*1), Z7
+	VFMADD213PS Z6, Z7, Z5
+	VMOVUPS     Z5, 64(BX)(R8*1)
+	VMOVUPS     128(DX)(R8*1), Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS     128(DI)(R8*1), Z6
+	VMOVUPS     128(SI)(R8*1), Z7
+	VFMADD213PS Z6, Z7, Z5
+	VMOVUPS     Z5, 128(BX)(R8*1)
+	VMOVUPS     192(DX)(R8*1), Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS     192(DI)(R8*1), Z6
+	VMOVUPS     192(SI)(R8*1), Z7
+	VFMADD213PS Z6, Z7, Z5
+	VMOVUPS     Z5, 192(BX)(R8*1)
+	ADDQ        $+256, R8
+	JMP         four10
+
+rest11:
+vector12:
+	CMPQ        R8, R9
+	JGE         last13
+	VMOVUPS     (DX)(R8*1), Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS     (DI)(R8*1), Z6
+	VMOVUPS     (SI)(R8*1), Z7
+	VFMADD213PS Z6, Z7, Z5
+	VMOVUPS     Z5, (BX)(R8*1)
+	ADDQ        $+64, R8
+	JMP         vector12
+
+last13:
+	KORTESTW    K1, K1
+	JZ          done14
+	VMOVUPS.Z   (DX)(R8*1), K1, Z5
+	VMULPS      Z0, Z5, Z5
+	VMOVUPS.Z   (DI)(R8*1), K1, Z0
+	VMOVUPS.Z   (SI)(R8*1), K1, Z6
+	VFMADD213PS Z0, Z6, Z5
+	VMOVUPS     Z5, K1, (BX)(R8*1)
+
+done14:
+	JMP either15
+
+without9:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-256, R10
+
+four16:
+	CMPQ    R8, R10
+	JGE     rest17
 	VMOVUPS (DX)(R8*1), Z5
 	VMULPS  Z0, Z5, Z5
-	TESTQ   SI, SI
-	JZ      without11
 	VMOVUPS (SI)(R8*1), Z6
 	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, (BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 64(SI)(R8*1), Z6
+	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, 64(BX)(R8*1)
+	VMOVUPS 128(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 128(SI)(R8*1), Z6
+	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, 128(BX)(R8*1)
+	VMOVUPS 192(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 192(SI)(R8*1), Z6
+	VMULPS  Z6, Z5, Z5
+	VMOVUPS Z5, 192(BX)(R8*1)
+	ADDQ    $+256, R8
+	JMP     four16
 
-without11:
-	TESTQ   DI, DI
-	JZ      without12
-	VMOVUPS (DI)(R8*1), Z6
-	VADDPS  Z6, Z5, Z5
-
-without12:
+rest17:
+vector18:
+	CMPQ    R8, R9
+	JGE     last19
+	VMOVUPS (DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS (SI)(R8*1), Z6
+	VMULPS  Z6, Z5, Z5
 	VMOVUPS Z5, (BX)(R8*1)
 	ADDQ    $+64, R8
-	JMP     vector8
+	JMP     vector18
 
-last9:
+last19:
 	KORTESTW  K1, K1
-	JZ        done10
+	JZ        done20
 	VMOVUPS.Z (DX)(R8*1), K1, Z5
 	VMULPS    Z0, Z5, Z5
-	TESTQ     SI, SI
-	JZ        without13
 	VMOVUPS.Z (SI)(R8*1), K1, Z0
 	VMULPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (BX)(R8*1)
 
-without13:
-	TESTQ     DI, DI
-	JZ        without14
+done20:
+either15:
+	JMP either21
+
+without8:
+	TESTQ DI, DI
+	JZ    without22
+	XORQ  R8, R8
+	MOVQ  R9, R10
+	ANDQ  $-256, R10
+
+four23:
+	CMPQ    R8, R10
+	JGE     rest24
+	VMOVUPS (DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS (DI)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
+	VMOVUPS Z5, (BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 64(DI)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
+	VMOVUPS Z5, 64(BX)(R8*1)
+	VMOVUPS 128(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 128(DI)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
+	VMOVUPS Z5, 128(BX)(R8*1)
+	VMOVUPS 192(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS 192(DI)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
+	VMOVUPS Z5, 192(BX)(R8*1)
+	ADDQ    $+256, R8
+	JMP     four23
+
+rest24:
+vector25:
+	CMPQ    R8, R9
+	JGE     last26
+	VMOVUPS (DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS (DI)(R8*1), Z6
+	VADDPS  Z6, Z5, Z5
+	VMOVUPS Z5, (BX)(R8*1)
+	ADDQ    $+64, R8
+	JMP     vector25
+
+last26:
+	KORTESTW  K1, K1
+	JZ        done27
+	VMOVUPS.Z (DX)(R8*1), K1, Z5
+	VMULPS    Z0, Z5, Z5
 	VMOVUPS.Z (DI)(R8*1), K1, Z0
 	VADDPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (BX)(R8*1)
 
-without14:
-	VMOVUPS Z5, K1, (BX)(R8*1)
+done27:
+	JMP either28
 
-done10:
+without22:
+	XORQ R8, R8
+	MOVQ R9, R10
+	ANDQ $-256, R10
+
+four29:
+	CMPQ    R8, R10
+	JGE     rest30
+	VMOVUPS (DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS Z5, (BX)(R8*1)
+	VMOVUPS 64(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS Z5, 64(BX)(R8*1)
+	VMOVUPS 128(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS Z5, 128(BX)(R8*1)
+	VMOVUPS 192(DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS Z5, 192(BX)(R8*1)
+	ADDQ    $+256, R8
+	JMP     four29
+
+rest30:
+vector31:
+	CMPQ    R8, R9
+	JGE     last32
+	VMOVUPS (DX)(R8*1), Z5
+	VMULPS  Z0, Z5, Z5
+	VMOVUPS Z5, (BX)(R8*1)
+	ADDQ    $+64, R8
+	JMP     vector31
+
+last32:
+	KORTESTW  K1, K1
+	JZ        done33
+	VMOVUPS.Z (DX)(R8*1), K1, Z5
+	VMULPS    Z0, Z5, Z5
+	VMOVUPS   Z5, K1, (BX)(R8*1)
+
+done33:
+either28:
+either21:
 	MOVQ 96(AX), R8
 	LEAQ (DX)(R8*4), DX
 	MOVQ 104(AX), R8
@@ -5180,9 +7072,9 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-64
 	KMOVW        SI, K1
 	MOVSS        shift+48(FP), X0
 	VBROADCASTSS X0, Z0
-	VBROADCASTSS lanes_42b20000<>+0(SB), Z5
-	VBROADCASTSS lanes_c2d20000<>+0(SB), Z6
-	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z7
+	VBROADCASTSS lanes_3fb8aa3b<>+0(SB), Z5
+	VBROADCASTSS lanes_42b20000<>+0(SB), Z6
+	VBROADCASTSS lanes_c2d20000<>+0(SB), Z7
 	VBROADCASTSS lanes_3f317200<>+0(SB), Z8
 	VBROADCASTSS lanes_35bfbe8e<>+0(SB), Z9
 	VBROADCASTSS lanes_4b400000<>+0(SB), Z10
@@ -5205,96 +7097,96 @@ four1:
 	JGE          rest2
 	VMOVUPS      (DX)(CX*1), Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z18
+	VMOVUPS      Z6, Z18
 	VMINPS       Z17, Z18, Z18
-	VMOVUPS      Z6, Z17
+	VMOVUPS      Z7, Z17
 	VMAXPS       Z18, Z17, Z17
+	VMOVAPS      Z17, Z19
 	VMOVUPS      Z10, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VSUBPS       Z10, Z18, Z18
-	VMOVAPS      Z17, Z17
-	VFNMADD231PS Z8, Z18, Z17
-	VFNMADD231PS Z9, Z18, Z17
-	VMOVUPS      Z16, Z19
-	VMULPS       Z17, Z17, Z20
-	VFMADD213PS  Z15, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z17, Z20, Z19
-	VADDPS       Z11, Z19, Z19
-	VSCALEFPS    Z18, Z19, Z19
-	VMOVUPS      Z19, (AX)(CX*1)
-	VADDPS       Z19, Z1, Z1
+	VFMADD231PS  Z5, Z17, Z18
+	VSUBPS       Z10, Z18, Z17
+	VFNMADD231PS Z8, Z17, Z19
+	VFNMADD231PS Z9, Z17, Z19
+	VMOVUPS      Z16, Z18
+	VMULPS       Z19, Z19, Z20
+	VFMADD213PS  Z15, Z19, Z18
+	VFMADD213PS  Z14, Z19, Z18
+	VFMADD213PS  Z13, Z19, Z18
+	VFMADD213PS  Z12, Z19, Z18
+	VFMADD213PS  Z19, Z20, Z18
+	VADDPS       Z11, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z18
+	VMOVUPS      Z18, (AX)(CX*1)
+	VADDPS       Z18, Z1, Z1
 	VMOVUPS      64(DX)(CX*1), Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z18
+	VMOVUPS      Z6, Z18
 	VMINPS       Z17, Z18, Z18
-	VMOVUPS      Z6, Z17
+	VMOVUPS      Z7, Z17
 	VMAXPS       Z18, Z17, Z17
+	VMOVAPS      Z17, Z19
 	VMOVUPS      Z10, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VSUBPS       Z10, Z18, Z18
-	VMOVAPS      Z17, Z17
-	VFNMADD231PS Z8, Z18, Z17
-	VFNMADD231PS Z9, Z18, Z17
-	VMOVUPS      Z16, Z19
-	VMULPS       Z17, Z17, Z20
-	VFMADD213PS  Z15, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z17, Z20, Z19
-	VADDPS       Z11, Z19, Z19
-	VSCALEFPS    Z18, Z19, Z19
-	VMOVUPS      Z19, 64(AX)(CX*1)
-	VADDPS       Z19, Z2, Z2
+	VFMADD231PS  Z5, Z17, Z18
+	VSUBPS       Z10, Z18, Z17
+	VFNMADD231PS Z8, Z17, Z19
+	VFNMADD231PS Z9, Z17, Z19
+	VMOVUPS      Z16, Z18
+	VMULPS       Z19, Z19, Z20
+	VFMADD213PS  Z15, Z19, Z18
+	VFMADD213PS  Z14, Z19, Z18
+	VFMADD213PS  Z13, Z19, Z18
+	VFMADD213PS  Z12, Z19, Z18
+	VFMADD213PS  Z19, Z20, Z18
+	VADDPS       Z11, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z18
+	VMOVUPS      Z18, 64(AX)(CX*1)
+	VADDPS       Z18, Z2, Z2
 	VMOVUPS      128(DX)(CX*1), Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z18
+	VMOVUPS      Z6, Z18
 	VMINPS       Z17, Z18, Z18
-	VMOVUPS      Z6, Z17
+	VMOVUPS      Z7, Z17
 	VMAXPS       Z18, Z17, Z17
+	VMOVAPS      Z17, Z19
 	VMOVUPS      Z10, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VSUBPS       Z10, Z18, Z18
-	VMOVAPS      Z17, Z17
-	VFNMADD231PS Z8, Z18, Z17
-	VFNMADD231PS Z9, Z18, Z17
-	VMOVUPS      Z16, Z19
-	VMULPS       Z17, Z17, Z20
-	VFMADD213PS  Z15, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z17, Z20, Z19
-	VADDPS       Z11, Z19, Z19
-	VSCALEFPS    Z18, Z19, Z19
-	VMOVUPS      Z19, 128(AX)(CX*1)
-	VADDPS       Z19, Z3, Z3
+	VFMADD231PS  Z5, Z17, Z18
+	VSUBPS       Z10, Z18, Z17
+	VFNMADD231PS Z8, Z17, Z19
+	VFNMADD231PS Z9, Z17, Z19
+	VMOVUPS      Z16, Z18
+	VMULPS       Z19, Z19, Z20
+	VFMADD213PS  Z15, Z19, Z18
+	VFMADD213PS  Z14, Z19, Z18
+	VFMADD213PS  Z13, Z19, Z18
+	VFMADD213PS  Z12, Z19, Z18
+	VFMADD213PS  Z19, Z20, Z18
+	VADDPS       Z11, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z18
+	VMOVUPS      Z18, 128(AX)(CX*1)
+	VADDPS       Z18, Z3, Z3
 	VMOVUPS      192(DX)(CX*1), Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z18
+	VMOVUPS      Z6, Z18
 	VMINPS       Z17, Z18, Z18
-	VMOVUPS      Z6, Z17
+	VMOVUPS      Z7, Z17
 	VMAXPS       Z18, Z17, Z17
+	VMOVAPS      Z17, Z19
 	VMOVUPS      Z10, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VSUBPS       Z10, Z18, Z18
-	VMOVAPS      Z17, Z17
-	VFNMADD231PS Z8, Z18, Z17
-	VFNMADD231PS Z9, Z18, Z17
-	VMOVUPS      Z16, Z19
-	VMULPS       Z17, Z17, Z20
-	VFMADD213PS  Z15, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z17, Z20, Z19
-	VADDPS       Z11, Z19, Z19
-	VSCALEFPS    Z18, Z19, Z19
-	VMOVUPS      Z19, 192(AX)(CX*1)
-	VADDPS       Z19, Z4, Z4
+	VFMADD231PS  Z5, Z17, Z18
+	VSUBPS       Z10, Z18, Z17
+	VFNMADD231PS Z8, Z17, Z19
+	VFNMADD231PS Z9, Z17, Z19
+	VMOVUPS      Z16, Z18
+	VMULPS       Z19, Z19, Z20
+	VFMADD213PS  Z15, Z19, Z18
+	VFMADD213PS  Z14, Z19, Z18
+	VFMADD213PS  Z13, Z19, Z18
+	VFMADD213PS  Z12, Z19, Z18
+	VFMADD213PS  Z19, Z20, Z18
+	VADDPS       Z11, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z18
+	VMOVUPS      Z18, 192(AX)(CX*1)
+	VADDPS       Z18, Z4, Z4
 	ADDQ         $+256, CX
 	JMP          four1
 
@@ -5304,27 +7196,27 @@ vector3:
 	JGE          last4
 	VMOVUPS      (DX)(CX*1), Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z18
+	VMOVUPS      Z6, Z18
 	VMINPS       Z17, Z18, Z18
-	VMOVUPS      Z6, Z17
+	VMOVUPS      Z7, Z17
 	VMAXPS       Z18, Z17, Z17
+	VMOVAPS      Z17, Z19
 	VMOVUPS      Z10, Z18
-	VFMADD231PS  Z7, Z17, Z18
-	VSUBPS       Z10, Z18, Z18
-	VMOVAPS      Z17, Z17
-	VFNMADD231PS Z8, Z18, Z17
-	VFNMADD231PS Z9, Z18, Z17
-	VMOVUPS      Z16, Z19
-	VMULPS       Z17, Z17, Z20
-	VFMADD213PS  Z15, Z17, Z19
-	VFMADD213PS  Z14, Z17, Z19
-	VFMADD213PS  Z13, Z17, Z19
-	VFMADD213PS  Z12, Z17, Z19
-	VFMADD213PS  Z17, Z20, Z19
-	VADDPS       Z11, Z19, Z19
-	VSCALEFPS    Z18, Z19, Z19
-	VMOVUPS      Z19, (AX)(CX*1)
-	VADDPS       Z19, Z1, Z1
+	VFMADD231PS  Z5, Z17, Z18
+	VSUBPS       Z10, Z18, Z17
+	VFNMADD231PS Z8, Z17, Z19
+	VFNMADD231PS Z9, Z17, Z19
+	VMOVUPS      Z16, Z18
+	VMULPS       Z19, Z19, Z20
+	VFMADD213PS  Z15, Z19, Z18
+	VFMADD213PS  Z14, Z19, Z18
+	VFMADD213PS  Z13, Z19, Z18
+	VFMADD213PS  Z12, Z19, Z18
+	VFMADD213PS  Z19, Z20, Z18
+	VADDPS       Z11, Z18, Z18
+	VSCALEFPS    Z17, Z18, Z18
+	VMOVUPS      Z18, (AX)(CX*1)
+	VADDPS       Z18, Z1, Z1
 	ADDQ         $+64, CX
 	JMP          vector3
 
@@ -5333,28 +7225,28 @@ last4:
 	JZ           done5
 	VMOVUPS.Z    (DX)(CX*1), K1, Z17
 	VSUBPS       Z0, Z17, Z17
-	VMOVUPS      Z5, Z0
+	VMOVUPS      Z6, Z0
 	VMINPS       Z17, Z0, Z0
-	VMOVUPS      Z6, Z5
-	VMAXPS       Z0, Z5, Z5
+	VMOVUPS      Z7, Z6
+	VMAXPS       Z0, Z6, Z6
+	VMOVAPS      Z6, Z7
 	VMOVUPS      Z10, Z0
-	VFMADD231PS  Z7, Z5, Z0
+	VFMADD231PS  Z5, Z6, Z0
 	VSUBPS       Z10, Z0, Z0
-	VMOVAPS      Z5, Z5
-	VFNMADD231PS Z8, Z0, Z5
-	VFNMADD231PS Z9, Z0, Z5
-	VMOVUPS      Z16, Z6
-	VMULPS       Z5, Z5, Z7
-	VFMADD213PS  Z15, Z5, Z6
-	VFMADD213PS  Z14, Z5, Z6
-	VFMADD213PS  Z13, Z5, Z6
-	VFMADD213PS  Z12, Z5, Z6
-	VFMADD213PS  Z5, Z7, Z6
-	VADDPS       Z11, Z6, Z6
-	VSCALEFPS    Z0, Z6, Z6
-	VMOVUPS      Z6, K1, (AX)(CX*1)
-	VMOVAPS.Z    Z6, K1, Z6
-	VADDPS       Z6, Z1, Z1
+	VFNMADD231PS Z8, Z0, Z7
+	VFNMADD231PS Z9, Z0, Z7
+	VMOVUPS      Z16, Z5
+	VMULPS       Z7, Z7, Z6
+	VFMADD213PS  Z15, Z7, Z5
+	VFMADD213PS  Z14, Z7, Z5
+	VFMADD213PS  Z13, Z7, Z5
+	VFMADD213PS  Z12, Z7, Z5
+	VFMADD213PS  Z7, Z6, Z5
+	VADDPS       Z11, Z5, Z5
+	VSCALEFPS    Z0, Z5, Z5
+	VMOVUPS      Z5, K1, (AX)(CX*1)
+	VMOVAPS.Z    Z5, K1, Z5
+	VADDPS       Z5, Z1, Z1
 
 done5:
 	VADDPS        Z2, Z1, Z1

@@ -84,7 +84,7 @@ var mapped = []struct {
 		if x > -5 {
 			return 4
 		}
-		return 6
+		return 8
 	}},
 	{"GeluTanh", func(x float64) float64 {
 		if math.IsInf(x, -1) {

@@ -306,6 +306,26 @@ func (m *lanes) unrolled(whole reg.GPVirtual, body func(at reg.GPVirtual, i int,
 	m.eachFrom(at, whole, func(at reg.GPVirtual, partial bool) { body(at, 0, partial) })
 }
 
+// given runs body if the pointer is not nil.
+func (m *lanes) given(p reg.GPVirtual, body func()) { m.either(p, body, nil) }
+
+// either runs one of two bodies: the first if the pointer is not nil.
+func (m *lanes) either(p reg.GPVirtual, with, without func()) {
+	absent := m.label("without")
+	m.TESTQ(p, p)
+	m.JZ(to(absent))
+	with()
+	if without == nil {
+		m.Label(absent)
+		return
+	}
+	done := m.label("either")
+	m.JMP(to(done))
+	m.Label(absent)
+	without()
+	m.Label(done)
+}
+
 // vectorAt is vector i after the offset.
 func (m *lanes) vectorAt(base, at reg.GPVirtual, i int) operand.Mem {
 	return operand.Mem{Base: base, Index: at, Scale: 1, Disp: i * m.size()}

@@ -12,16 +12,17 @@ type mapFunction struct {
 	name  string
 	holds []float32
 	f     func(m *lanes, x reg.VecVirtual) reg.VecVirtual
+	cheap bool // takes less time than a test for each vector
 }
 
 var maps = []mapFunction{
-	{"mapIdentity", nil, func(_ *lanes, x reg.VecVirtual) reg.VecVirtual { return x }},
-	{"mapRelu", []float32{}, (*lanes).relu},
-	{"mapGelu", append(append([]float32{geluCentre, geluMost, 0.5}, geluTerms[:5]...), expHolds...), (*lanes).gelu},
-	{"mapGeluTanh", append([]float32{1, geluTanhMost, geluTanhLinear, geluTanhCubic}, expHolds...), (*lanes).geluTanh},
-	{"mapSilu", append([]float32{1, sigmoidMost}, expHolds...), (*lanes).silu},
-	{"mapTanh", append([]float32{1, 2, tanhMost}, expHolds...), (*lanes).tanh},
-	{"mapSigmoid", append([]float32{1, sigmoidMost}, expHolds...), (*lanes).sigmoid},
+	{"mapIdentity", nil, func(_ *lanes, x reg.VecVirtual) reg.VecVirtual { return x }, true},
+	{"mapRelu", []float32{}, (*lanes).relu, true},
+	{"mapGelu", append(append([]float32{geluCentre, geluMost, 0.5, log2e / 2}, geluTerms[:5]...), expHolds...), (*lanes).gelu, false},
+	{"mapGeluTanh", append([]float32{log2e, geluTanhMost, geluTanhLinear, geluTanhCubic}, expHolds...), (*lanes).geluTanh, false},
+	{"mapSilu", append([]float32{log2e, sigmoidMost}, expHolds...), (*lanes).silu, false},
+	{"mapTanh", append([]float32{log2e, 2, tanhMost}, expHolds...), (*lanes).tanh, false},
+	{"mapSigmoid", append([]float32{log2e, sigmoidMost}, expHolds...), (*lanes).sigmoid, false},
 }
 
 // Offsets in simd.Rows.
@@ -53,20 +54,45 @@ func (m *lanes) mapped(f mapFunction) {
 	m.TESTQ(left, left)
 	m.JLE(to(done))
 	m.Label(row)
-	m.each(whole, func(at reg.GPVirtual, partial bool) {
-		v := m.load(m.vectorAt(x, at, 0), partial)
-		m.VMULPS(in, v, v)
-		m.given(bias, func() { m.VADDPS(m.load(m.vectorAt(bias, at, 0), partial), v, v) })
-		v = f.f(m, v)
-		m.VMULPS(alpha, v, v)
-		m.given(mul, func() {
-			u := m.load(m.vectorAt(mul, at, 0), partial)
-			m.given(mulBias, func() { m.VADDPS(m.load(m.vectorAt(mulBias, at, 0), partial), u, u) })
-			m.VMULPS(u, v, v)
+	body := func(bias, add reg.GPVirtual, given func(p reg.GPVirtual, with, without func())) func(at reg.GPVirtual, i int, partial bool) {
+		return func(at reg.GPVirtual, i int, partial bool) {
+			v := m.load(m.vectorAt(x, at, i), partial)
+			given(bias, func() { m.VFMADD213PS(m.load(m.vectorAt(bias, at, i), partial), in, v) }, func() { m.VMULPS(in, v, v) })
+			v = f.f(m, v)
+			m.VMULPS(alpha, v, v)
+			given(mul, func() {
+				u := m.load(m.vectorAt(mul, at, i), partial)
+				m.given(mulBias, func() { m.VADDPS(m.load(m.vectorAt(mulBias, at, i), partial), u, u) })
+				m.VMULPS(u, v, v)
+			}, nil)
+			given(add, func() { m.VADDPS(m.load(m.vectorAt(add, at, i), partial), v, v) }, nil)
+			m.store(v, m.vectorAt(out, at, i), partial)
+		}
+	}
+	any := func() {
+		one := body(bias, add, m.either)
+		m.each(whole, func(at reg.GPVirtual, partial bool) { one(at, 0, partial) })
+	}
+	if f.cheap {
+		// Asking for operands would take as long as the rest: ask once a row.
+		known := func(p reg.GPVirtual, with, without func()) {
+			switch {
+			case p != nil && p != mul:
+				with()
+			case without != nil:
+				without()
+			}
+		}
+		m.either(mul, any, func() {
+			m.either(bias, func() {
+				m.either(add, func() { m.unrolled(whole, body(bias, add, known)) }, func() { m.unrolled(whole, body(bias, nil, known)) })
+			}, func() {
+				m.either(add, func() { m.unrolled(whole, body(nil, add, known)) }, func() { m.unrolled(whole, body(nil, nil, known)) })
+			})
 		})
-		m.given(add, func() { m.VADDPS(m.load(m.vectorAt(add, at, 0), partial), v, v) })
-		m.store(v, m.vectorAt(out, at, 0), partial)
-	})
+	} else {
+		any()
+	}
 	step := m.GP64()
 	advance := func(p reg.GPVirtual, offset int) {
 		m.MOVQ(operand.Mem{Base: r, Disp: offset}, step)
@@ -80,15 +106,6 @@ func (m *lanes) mapped(f mapFunction) {
 	m.JNZ(to(row))
 	m.Label(done)
 	m.end()
-}
-
-// given runs body if the pointer is not nil.
-func (m *lanes) given(p reg.GPVirtual, body func()) {
-	skip := m.label("without")
-	m.TESTQ(p, p)
-	m.JZ(to(skip))
-	body()
-	m.Label(skip)
 }
 
 // The exponential: e^x = 2^n·e^r, n the integer nearest to x/ln 2, e^r = 1 + r +
@@ -106,23 +123,29 @@ const (
 
 var (
 	expTerms = []float32{0x1.fffffcp-2, 0x1.555492p-3, 0x1.5558bp-5, 0x1.12398ep-7, 0x1.6a4d6p-10}
-	expHolds = append([]float32{log2e, ln2High, ln2Low, expRound, 1}, expTerms...)
+	expHolds = append([]float32{ln2High, ln2Low, expRound, 1}, expTerms...)
 )
 
-// exponent splits x: n, in float and with expRound added, and r. The product of
-// low and -1 is added to x if it is there.
-func (m *lanes) exponent(x, low reg.VecVirtual) (n, biased, r reg.VecVirtual) {
-	biased, n = m.reg(), m.reg()
+// exponent splits x into n·ln 2 + r: n, in float and with expRound added, and r.
+func (m *lanes) exponent(x reg.VecVirtual) (n, biased, r reg.VecVirtual) {
+	biased, n, r = m.reg(), m.reg(), m.copyOf(x)
 	m.VMOVUPS(m.k(expRound), biased)
 	m.VFMADD231PS(m.k(log2e), x, biased)
 	m.VSUBPS(m.k(expRound), biased, n)
-	r = m.copyOf(x)
 	m.VFNMADD231PS(m.k(ln2High), n, r)
-	if low != nil {
-		m.VSUBPS(low, r, r)
-	}
 	m.VFNMADD231PS(m.k(ln2Low), n, r)
 	return n, biased, r
+}
+
+// exponentBelow is exponent of -t, with -r for r.
+func (m *lanes) exponentBelow(t reg.VecVirtual) (n, biased, s reg.VecVirtual) {
+	biased, n, s = m.reg(), m.reg(), m.copyOf(t)
+	m.VMOVUPS(m.k(expRound), biased)
+	m.VFNMADD231PS(m.k(log2e), t, biased)
+	m.VSUBPS(m.k(expRound), biased, n)
+	m.VFMADD231PS(m.k(ln2High), n, s)
+	m.VFMADD231PS(m.k(ln2Low), n, s)
+	return n, biased, s
 }
 
 // expm1 is e^r - 1.
@@ -134,6 +157,19 @@ func (m *lanes) expm1(r reg.VecVirtual) reg.VecVirtual {
 		m.VFMADD213PS(m.k(expTerms[i]), r, q)
 	}
 	m.VFMADD213PS(r, square, q)
+	return q
+}
+
+// expm1Below is e^-s - 1.
+func (m *lanes) expm1Below(s reg.VecVirtual) reg.VecVirtual {
+	q, square := m.reg(), m.reg()
+	m.VMOVUPS(m.k(expTerms[4]), q)
+	m.VMULPS(s, s, square)
+	m.VFMSUB213PS(m.k(expTerms[3]), s, q)
+	m.VFMADD213PS(m.k(expTerms[2]), s, q)
+	m.VFMSUB213PS(m.k(expTerms[1]), s, q)
+	m.VFMADD213PS(m.k(expTerms[0]), s, q)
+	m.VFMSUB213PS(s, square, q)
 	return q
 }
 
@@ -157,10 +193,19 @@ func (m *lanes) scale(p, n, biased reg.VecVirtual) {
 	m.VMULPS(rest, p, p)
 }
 
-// exp is e^(x-low) for x between expLeast and expMost, or NaN.
-func (m *lanes) exp(x, low reg.VecVirtual) reg.VecVirtual {
-	n, biased, r := m.exponent(x, low)
+// exp is e^x for x between expLeast and expMost, or NaN.
+func (m *lanes) exp(x reg.VecVirtual) reg.VecVirtual {
+	n, biased, r := m.exponent(x)
 	p := m.expm1(r)
+	m.VADDPS(m.k(1), p, p)
+	m.scale(p, n, biased)
+	return p
+}
+
+// expBelow is e^-t for t between 0 and -expLeast, or NaN.
+func (m *lanes) expBelow(t reg.VecVirtual) reg.VecVirtual {
+	n, biased, s := m.exponentBelow(t)
+	p := m.expm1Below(s)
 	m.VADDPS(m.k(1), p, p)
 	m.scale(p, n, biased)
 	return p
@@ -212,13 +257,6 @@ func (m *lanes) relu(x reg.VecVirtual) reg.VecVirtual {
 	return y
 }
 
-// negative is -x.
-func (m *lanes) negative(x reg.VecVirtual) reg.VecVirtual {
-	y := m.zero()
-	m.VSUBPS(x, y, y)
-	return y
-}
-
 // gated is max(x, 0) - t·e, which is x·(1-e) for x ≥ 0 and x·e below, t = |x|.
 func (m *lanes) gated(x, t, e reg.VecVirtual) reg.VecVirtual {
 	y := m.relu(x)
@@ -228,7 +266,7 @@ func (m *lanes) gated(x, t, e reg.VecVirtual) reg.VecVirtual {
 
 // tail is e^-t/(1+e^-t), which is sigmoid(-t), for 0 ≤ t.
 func (m *lanes) tail(t reg.VecVirtual) reg.VecVirtual {
-	e, d := m.exp(m.negative(t), nil), m.reg()
+	e, d := m.expBelow(t), m.reg()
 	m.VADDPS(m.k(1), e, d)
 	y := m.reciprocal(d)
 	m.VMULPS(e, y, y)
@@ -244,7 +282,7 @@ func (m *lanes) silu(x reg.VecVirtual) reg.VecVirtual {
 
 // sigmoid is 1/(1+e^-t) for x = t ≥ 0, and that times e^-t for x = -t.
 func (m *lanes) sigmoid(x reg.VecVirtual) reg.VecVirtual {
-	e, d := m.exp(m.negative(m.magnitude(x, sigmoidMost)), nil), m.reg()
+	e, d := m.expBelow(m.magnitude(x, sigmoidMost)), m.reg()
 	m.VADDPS(m.k(1), e, d)
 	y, z := m.reciprocal(d), m.reg()
 	m.VMULPS(e, y, z)
@@ -264,12 +302,12 @@ const tanhMost = 16 // from 9.02 on it is 1
 func (m *lanes) tanh(x reg.VecVirtual) reg.VecVirtual {
 	t := m.magnitude(x, tanhMost)
 	m.VADDPS(t, t, t)
-	n, biased, r := m.exponent(m.negative(t), nil)
-	p, power, less := m.expm1(r), m.reg(), m.reg()
+	n, biased, s := m.exponentBelow(t)
+	p, power, less := m.expm1Below(s), m.reg(), m.reg()
 	m.VMOVUPS(m.k(1), power)
 	m.scale(power, n, biased)
 	m.VSUBPS(m.k(1), power, less)
-	m.VFMADD213PS(less, power, p) // u = 2^n·(e^r-1) + (2^n-1)
+	m.VFMADD213PS(less, power, p) // u = 2^n·(e^-s-1) + (2^n-1)
 	d := m.reg()
 	m.VADDPS(m.k(2), p, d)
 	y := m.reciprocal(d)
@@ -310,15 +348,23 @@ func (m *lanes) gelu(x reg.VecVirtual) reg.VecVirtual {
 	for i := last - 1; i >= 0; i-- {
 		m.VFMADD213PS(m.k(geluTerms[i]), z, g)
 	}
-	// t²/2 and what its rounding lost: it stands in an exponent.
-	half, square, low := m.reg(), m.reg(), m.reg()
-	m.VMULPS(m.k(0.5), t, half)
-	m.VMULPS(half, t, square)
+	// t² stands in an exponent, so what its rounding lost counts too: with it, t²/2
+	// is n·ln 2 + s.
+	square, low, n, biased, s := m.reg(), m.reg(), m.reg(), m.reg(), m.reg()
+	m.VMULPS(t, t, square)
 	m.VMOVAPS(square, low)
-	m.VFMSUB231PS(half, t, low)
-	e := m.exp(m.negative(square), low)
-	m.VMULPS(e, g, g)
-	return m.gated(x, t, g)
+	m.VFMSUB231PS(t, t, low)
+	m.VMOVUPS(m.k(expRound), biased)
+	m.VFNMADD231PS(m.k(log2e/2), square, biased)
+	m.VSUBPS(m.k(expRound), biased, n)
+	m.VMULPS(m.k(ln2High), n, s)
+	m.VFMADD231PS(m.k(0.5), square, s)
+	m.VFMADD231PS(m.k(0.5), low, s)
+	m.VFMADD231PS(m.k(ln2Low), n, s)
+	e := m.expm1Below(s)
+	m.VFMADD213PS(g, g, e) // g·(1 + e)
+	m.scale(e, n, biased)
+	return m.gated(x, t, e)
 }
 
 // The approximation with tanh is x·sigmoid(2u), 2u = x·(linear + cubic·x²).

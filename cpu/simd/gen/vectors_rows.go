@@ -60,18 +60,31 @@ func (m *lanes) norm(centred bool) {
 		m.VBROADCASTSS(sum, mean)
 	}
 	shift, factor := m.statistics(r, x, whole, count, mean, centred, done)
-	m.each(whole, func(at reg.GPVirtual, partial bool) {
-		v := m.load(m.vectorAt(x, at, 0), partial)
-		if centred {
-			m.VSUBPS(mean, v, v)
-			m.VFMADD213PS(shift, factor, v)
-		} else {
-			m.VMULPS(factor, v, v)
+	write := func(weight, bias reg.GPVirtual) func() {
+		return func() {
+			m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+				v := m.load(m.vectorAt(x, at, i), partial)
+				if centred {
+					m.VSUBPS(mean, v, v)
+					m.VFMADD213PS(shift, factor, v)
+				} else {
+					m.VMULPS(factor, v, v)
+				}
+				switch {
+				case weight != nil && bias != nil:
+					m.VFMADD213PS(m.load(m.vectorAt(bias, at, i), partial), m.load(m.vectorAt(weight, at, i), partial), v)
+				case weight != nil:
+					m.VMULPS(m.load(m.vectorAt(weight, at, i), partial), v, v)
+				case bias != nil:
+					m.VADDPS(m.load(m.vectorAt(bias, at, i), partial), v, v)
+				}
+				m.store(v, m.vectorAt(out, at, i), partial)
+			})
 		}
-		m.given(weight, func() { m.VMULPS(m.load(m.vectorAt(weight, at, 0), partial), v, v) })
-		m.given(bias, func() { m.VADDPS(m.load(m.vectorAt(bias, at, 0), partial), v, v) })
-		m.store(v, m.vectorAt(out, at, 0), partial)
-	})
+	}
+	m.either(weight,
+		func() { m.either(bias, write(weight, bias), write(weight, nil)) },
+		func() { m.either(bias, write(nil, bias), write(nil, nil)) })
 	step := m.GP64()
 	m.MOVQ(operand.Mem{Base: r, Disp: normLdX}, step)
 	m.LEAQ(operand.Mem{Base: x, Index: step, Scale: 4}, x)
@@ -386,12 +399,12 @@ func (m *lanes) expSum() {
 	single := m.Load(m.Param("shift"), m.XMM()).(reg.VecVirtual)
 	shift := m.reg()
 	m.VBROADCASTSS(single, shift)
-	m.hold(append([]float32{expMost, expLeast}, expHolds...)...)
+	m.hold(append([]float32{log2e, expMost, expLeast}, expHolds...)...)
 	acc := m.accumulators()
 	m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
 		v := m.load(m.vectorAt(x, at, i), partial)
 		m.VSUBPS(shift, v, v)
-		e := m.exp(m.clamped(v), nil)
+		e := m.exp(m.clamped(v))
 		m.store(e, m.vectorAt(out, at, i), partial)
 		m.clear(e, partial)
 		m.VADDPS(e, acc[i], acc[i])
