@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# paths.sh exact|fast|emulated [DIR] holds the CPU device against PyTorch's outputs on every set of instructions there is here:
+#
+#   exact      every fixture and two real models in exact arithmetic, strictly, on each path
+#   fast       the arithmetic that is fastest for what is stored: f16, bf16 and block types by their own rules, F32 strictly
+#   emulated   the tests of cpu and cpu/simd on processors of an emulator: x86-64 with AVX2, x86-64 without, arm64
+#
+# DIR has the real models, as ci/real-models.sh makes it; FIXTURES the fixtures. A path that this processor lacks is skipped, loudly.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+FIXTURES=${FIXTURES:-$(dirname "$root")/shared/fixtures}
+FIXTURES=$(cd "$FIXTURES" && pwd)
+what=${1:?exact, fast or emulated}
+models=${2:-}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/godwit-paths.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+paths="amx vnni avx512 avx2 portable"
+
+# judge PATH DTYPE RULES NAME… runs fixtures in an arithmetic; check.py judges by its rules.
+judge() {
+	local path=$1 dtype=$2 rules=$3
+	shift 3
+	"$tmp/conform" -root "$FIXTURES" -out "$tmp/out" ${models:+-real "$models"} -device "cpu:$path" -dtype "$dtype" "$@"
+	# shellcheck disable=SC2086 # a flag and its value
+	python3 "$FIXTURES/check.py" "$tmp/out/RESULT.json" --root "$FIXTURES" $rules --complete "$@"
+	rm -rf "$tmp/out"
+}
+
+here() {
+	if "$tmp/conform" -root "$FIXTURES" -out "$tmp/probe" -device "cpu:$1" sampling 2>"$tmp/why" >&2; then return; fi
+	echo "!!! SKIPPED: path $1: $(tail -1 "$tmp/why")"
+	return 1
+}
+
+exact() {
+	for path in $paths; do
+		here "$path" || continue
+		echo "path $path, exact arithmetic"
+		judge "$path" f32 --strict all ${models:+minilm smollm2}
+	done
+}
+
+fast() {
+	local stored
+	stored=$(cd "$FIXTURES" && for m in */golden.json; do dirname "$m"; done)
+	for path in $paths; do
+		here "$path" || continue
+		echo "path $path, the fastest arithmetic"
+		judge "$path" fast "--dtype f16" variants/gpt2-f16 variants/llama-f16
+		# shellcheck disable=SC2046
+		judge "$path" fast "--dtype bf16" $(cd "$FIXTURES" && echo variants/*-bf16)
+		judge "$path" fast "--dtype q8" gguf ${models:+smollm2}
+		# shellcheck disable=SC2086
+		judge "$path" fast --strict $stored
+		[ -z "$models" ] || judge "$path" bf16 "--dtype bf16" minilm
+	done
+}
+
+# emulated NAME EMULATOR GOARCH PATH: the path that the emulated processor gets, and the tests on it.
+run_emulated() {
+	local name=$1 emulator=$2 arch=$3 path=$4
+	command -v "${emulator%% *}" >/dev/null || { echo "!!! SKIPPED: $name: there is no ${emulator%% *}"; return; }
+	local tests pkg
+	for pkg in cpu/simd cpu; do
+		tests='^TestPath'
+		[ $pkg != cpu ] || tests='^TestDeviceConformance'
+		CGO_ENABLED=0 GOARCH=$arch go test -c -o "$tmp/emulated.test" "./$pkg"
+		# shellcheck disable=SC2086
+		(cd "$pkg" && GODWIT_TEST_PATH=$path $emulator "$tmp/emulated.test" -test.run "$tests" -test.count 1)
+	done
+	echo "$name: path $path, passed"
+}
+
+emulated() {
+	run_emulated "x86-64 with AVX2" "qemu-x86_64-static -cpu max" amd64 avx2
+	run_emulated "x86-64 without AVX" "qemu-x86_64-static -cpu Nehalem" amd64 portable
+	run_emulated "arm64" "qemu-aarch64-static" arm64 portable
+}
+
+case $what in
+exact | fast) go build -o "$tmp/conform" ./ci/conform ;;
+emulated) ;;
+*) echo "usage: ci/paths.sh exact|fast|emulated [DIR]" >&2; exit 2 ;;
+esac
+$what
