@@ -7,6 +7,9 @@ import "github.com/godwit-ml/godwit/runtime"
 // multiplierFor chooses the arithmetic of products with panels of a type: exact,
 // float32 products of the stored values; else what is fastest on the path.
 func (d *Device) multiplierFor(t runtime.DType) multiplier {
+	if m := d.tileMultiplier(t); m != nil {
+		return m
+	}
 	if m := d.blockMultiplier(t); m != nil {
 		return m
 	}

@@ -315,7 +315,6 @@ func TestTilesBlocks(t *testing.T) {
 	}
 }
 
-
 func BenchmarkTilesBlocks(b *testing.B) {
 	kernels := tilesHere(b)
 	rng := rand.New(rand.NewPCG(1, 1))
