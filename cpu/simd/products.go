@@ -23,6 +23,11 @@ type Products struct {
 	// MulNextF32 is MulF32 with one panel, and has memory fetched from next on in the
 	// meantime, step bytes for each k: a hint, where memory would be waited for.
 	MulNextF32 func(c []float32, ldc int, a []float32, lda int, b []float32, k, m int, add bool, next *byte, step int)
+	// MulRowsF32 multiplies by rows that are ldb apart instead of panels: b(p,k,j) is
+	// b[k·ldb+32p+j].
+	MulRowsF32 func(c []float32, ldc int, a []float32, lda int, b []float32, ldb, k, m, panels int, add bool)
+	// DotRows is y[i] = Σ_j a[i·lda+j]·x[j] for i < m, j < n, in sums of its own order.
+	DotRows func(y, a []float32, lda int, x []float32, m, n int)
 	// MulF16 multiplies by panels of F16, in float32.
 	MulF16 func(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool)
 	// MulBF16 multiplies by panels of BF16, in float32.
@@ -48,7 +53,7 @@ type Products struct {
 func portableProducts() Products {
 	return Products{
 		Height: 4, Once: 1,
-		MulF32: mulF32, MulNextF32: mulNextF32, MulF16: mulF16, MulBF16: mulBF16,
+		MulF32: mulF32, MulNextF32: mulNextF32, MulRowsF32: mulRowsF32, DotRows: dotRows, MulF16: mulF16, MulBF16: mulBF16,
 		RoundBF16: roundBF16, UnpackBF16: unpackBF16,
 		FillWords: transpose, FillHalves: transposeHalves,
 	}
@@ -75,6 +80,42 @@ func mulF32(c []float32, ldc int, a []float32, lda int, b []float32, k, m, panel
 
 func mulNextF32(c []float32, ldc int, a []float32, lda int, b []float32, k, m int, add bool, _ *byte, _ int) {
 	mulF32(c, ldc, a, lda, b, k, m, 1, add)
+}
+
+func mulRowsF32(c []float32, ldc int, a []float32, lda int, b []float32, ldb, k, m, panels int, add bool) {
+	for p := range panels {
+		for r := range m {
+			out := (*[Panel]float32)(c[r*ldc+p*Panel:])
+			var sum [Panel]float32
+			if add {
+				sum = *out
+			}
+			for i, x := range a[r*lda:][:k] {
+				for j, w := range (*[Panel]float32)(b[i*ldb+p*Panel:]) {
+					sum[j] += x * w
+				}
+			}
+			*out = sum
+		}
+	}
+}
+
+func dotRows(y, a []float32, lda int, x []float32, m, n int) {
+	for i := range m {
+		var sum [8]float32
+		row, x := a[i*lda:][:n], x[:n]
+		for len(row) >= 8 {
+			for j := range 8 {
+				sum[j] += row[j] * x[j]
+			}
+			row, x = row[8:], x[8:]
+		}
+		all := (sum[0] + sum[4]) + (sum[1] + sum[5]) + (sum[2] + sum[6]) + (sum[3] + sum[7])
+		for j, w := range row {
+			all += w * x[j]
+		}
+		y[i] = all
+	}
 }
 
 func mulF16(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool) {

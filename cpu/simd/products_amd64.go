@@ -6,12 +6,14 @@ func products(p Path) Products {
 	x := portableProducts()
 	if p >= AVX2 {
 		x.Height, x.Once = 6, 3
+		x.MulRowsF32, x.DotRows = mulRowsF32AVX2, dotRowsAVX2
 		x.MulF32, x.MulNextF32, x.MulF16, x.MulBF16 = mulF32AVX2, mulNextF32AVX2, mulF16AVX2, mulBF16AVX2
 		x.UnpackBF16 = unpackBF16Wide
 		x.FillWords, x.FillHalves = transposeWide, transposeHalvesWide
 	}
 	if p >= AVX512 {
 		x.Height, x.Once = 12, 12
+		x.MulRowsF32, x.DotRows = mulRowsF32AVX512, dotRowsAVX512
 		x.MulF32, x.MulNextF32, x.MulF16, x.MulBF16 = mulF32AVX512, mulNextF32AVX512, mulF16AVX512, mulBF16AVX512
 	}
 	if p >= VNNI {

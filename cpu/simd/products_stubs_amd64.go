@@ -10,6 +10,9 @@ func mulF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, k int, 
 // mulNextF32AVX2 multiplies m ≤ 6 rows with a panel [k][32] of float32 and fetches what is at next, step bytes a k.
 func mulNextF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, add bool, next *byte, step int)
 
+// mulRowsF32AVX2 multiplies m ≤ 6 rows with rows of float32, element j of k at b[k·ldb+j].
+func mulRowsF32AVX2(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, k int, m int, panels int, add bool)
+
 // mulF16AVX2 multiplies m ≤ 6 rows with panels [k][32] of float16, in float32.
 func mulF16AVX2(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)
 
@@ -21,6 +24,9 @@ func mulF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, k int
 
 // mulNextF32AVX512 multiplies m ≤ 12 rows with a panel [k][32] of float32 and fetches what is at next, step bytes a k.
 func mulNextF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, k int, m int, add bool, next *byte, step int)
+
+// mulRowsF32AVX512 multiplies m ≤ 12 rows with rows of float32, element j of k at b[k·ldb+j].
+func mulRowsF32AVX512(c []float32, ldc int, a []float32, lda int, b []float32, ldb int, k int, m int, panels int, add bool)
 
 // mulF16AVX512 multiplies m ≤ 12 rows with panels [k][32] of float16, in float32.
 func mulF16AVX512(c []float32, ldc int, a []float32, lda int, b []uint16, k int, m int, panels int, add bool)

@@ -71,6 +71,12 @@ func newProduct(r *rand.Rand, m, k, panels int) *product {
 // weight is b of panel q, k number i, output j.
 func (p *product) weight(q, i, j int) float32 { return p.b[(q*p.k+i)*Panel+j] }
 
+// rows is b as MulRowsF32 takes it, rows five elements longer than they need be.
+func (p *product) rows() []float32 {
+	n := p.panels * Panel
+	return matrix(p.k, n, n+5, func(i, j int) float32 { return p.weight(j/Panel, i, j%Panel) })
+}
+
 // check compares c with sums in float64 of operands that round has seen.
 func (p *product) check(t *testing.T, c []float32, add bool, round func(float32) float32) {
 	t.Helper()
@@ -142,6 +148,9 @@ func TestMulFloats(t *testing.T) {
 					kernels.MulNextF32(next, p.ldc, p.a, p.lda, p.b, p.k, p.m, add, (*byte)(unsafe.Pointer(&p.b[0])), 64)
 					sameBits(t, what+" with a hint", next, c)
 				}
+				rows := append([]float32(nil), p.before...)
+				kernels.MulRowsF32(rows, p.ldc, p.a, p.lda, p.rows(), p.panels*Panel+5, p.k, p.m, p.panels, add)
+				sameBits(t, what+" by rows", rows, c)
 				half := append([]float32(nil), p.before...)
 				kernels.MulF16(half, p.ldc, p.a, p.lda, p.half, p.k, p.m, p.panels, add)
 				sameBits(t, what+" of F16", half, c)
@@ -150,6 +159,40 @@ func TestMulFloats(t *testing.T) {
 				sameBits(t, what+" of BF16", brain, c)
 			}
 		})
+	})
+}
+
+func TestDotRows(t *testing.T) {
+	eachPath(t, func(t *testing.T, kernels *Kernels) {
+		r := rand.New(rand.NewPCG(9, 10))
+		for m := range 10 {
+			for n := range 80 {
+				lda := n + r.IntN(5)
+				a := matrix(m, n, lda, func(int, int) float32 { return float32(r.NormFloat64()) })
+				x, y := randoms(r, n), randoms(r, m+1)
+				y[m] = sentinel
+				kernels.DotRows(y, a, lda, x, m, n)
+				for i, v := range y {
+					var want, size float64
+					if i == m {
+						want = float64(sentinel)
+					} else {
+						for j, w := range x {
+							want += float64(a[i*lda+j]) * float64(w)
+							size += math.Abs(float64(a[i*lda+j]) * float64(w))
+						}
+					}
+					if math.Abs(float64(v)-want) > 1e-6*size {
+						t.Fatalf("m=%d n=%d: row %d is %v, want %v", m, n, i, v, want)
+					}
+				}
+				for i := range m { // a row alone
+					one := []float32{0}
+					kernels.DotRows(one, a[i*lda:], lda, x, 1, n)
+					sameBits(t, fmt.Sprintf("m=%d n=%d row %d", m, n, i), one, y[i:i+1])
+				}
+			}
+		}
 	})
 }
 

@@ -27,6 +27,7 @@ type program struct {
 var programs = []program{
 	{"blocks", blocks},
 	{"ceilings", ceilings},
+	{"dots", dots},
 	{"halves", halves},
 	{"processor", processor},
 	{"vectors", vectors},

@@ -40,11 +40,13 @@ type panelType struct {
 	pairs bool   // a panel has pairs of k
 	dot   bool   // and they are multiplied as pairs
 	next  bool   // one panel; and while it is multiplied, memory is fetched that the next needs
+	apart bool   // not panels, but rows of outputs that are some distance apart
 }
 
 var (
 	typeF32  = panelType{name: "F32", a: "float32", b: "float32", bytes: 128, doc: "panels [k][32] of float32"}
 	typeNext = panelType{name: "NextF32", a: "float32", b: "float32", bytes: 128, next: true, doc: "a panel [k][32] of float32 and fetches what is at next, step bytes a k"}
+	typeRows = panelType{name: "RowsF32", a: "float32", b: "float32", bytes: 128, apart: true, doc: "rows of float32, element j of k at b[k·ldb+j]"}
 	typeF16  = panelType{name: "F16", a: "float32", b: "uint16", bytes: 64, doc: "panels [k][32] of float16, in float32"}
 	typeBF16 = panelType{name: "BF16", a: "float32", b: "uint16", bytes: 128, pairs: true, doc: "panels [k/2][32][2] of bfloat16, in float32"}
 	typeDot  = panelType{name: "DotBF16", a: "uint16", b: "uint16", bytes: 128, pairs: true, dot: true, doc: "panels [k/2][32][2] of bfloat16, pair by pair, where k is even"}
@@ -72,8 +74,8 @@ var (
 )
 
 var (
-	setAVX2   = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeF16, typeBF16}}
-	setAVX512 = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeF16, typeBF16, typeDot}}
+	setAVX2   = vectorSet{"AVX2", 8, ymm, []tileShape{{2, 4}, {1, 4}, {1, 4}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeRows, typeF16, typeBF16}}
+	setAVX512 = vectorSet{"AVX512", 16, zmm, []tileShape{{4, 2}, {4, 2}, {4, 2}, {2, 2}, {2, 2}, {2, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}, {1, 2}}, []panelType{typeF32, typeNext, typeRows, typeF16, typeBF16, typeDot}}
 )
 
 // mulAhead is how many bytes one panel is fetched ahead; several at once keep the
@@ -104,6 +106,9 @@ func (w *mulWriter) function() {
 	if w.t.next {
 		rest = "k, m int, add bool, next *byte, step int"
 	}
+	if w.t.apart {
+		rest = "ldb int, " + rest
+	}
 	w.SignatureExpr(fmt.Sprintf("func(c []float32, ldc int, a []%s, lda int, b []%s, %s)", w.t.a, w.t.b, rest))
 	w.Doc(fmt.Sprintf("mul%s%s multiplies m ≤ %d rows with %s.", w.t.name, w.set.name, len(w.set.tiles), w.t.doc))
 	w.Load(w.Param("c").Base(), mulC)
@@ -118,7 +123,11 @@ func (w *mulWriter) function() {
 	w.LEAQ(operand.Mem{Base: mulStrideA, Index: mulStrideA, Scale: 2}, mulThriceA)
 	w.Load(w.Param("b").Base(), mulB)
 	w.Load(w.Param("k"), mulK)
-	if !w.t.next {
+	switch {
+	case w.t.apart:
+		w.Load(w.Param("ldb"), mulStrideB)
+		w.SHLQ(operand.U8(2), mulStrideB)
+	case !w.t.next:
 		w.MOVQ(mulK, mulStrideB)
 	}
 	if w.t.pairs {
@@ -127,7 +136,7 @@ func (w *mulWriter) function() {
 		w.SHRQ(operand.U8(1), mulStrideB)
 		w.SHRQ(operand.U8(1), mulK)
 	}
-	if !w.t.next {
+	if !w.t.next && !w.t.apart {
 		w.SHLQ(operand.U8(bits.TrailingZeros(uint(w.t.bytes))), mulStrideB)
 	}
 	if mask, ok := w.mask(); ok {
@@ -181,8 +190,13 @@ func (w *mulWriter) rows(m int) {
 			w.tile(m, n, first, shape.vectors)
 		}
 		w.ADDQ(operand.U32(n*128), mulC)
+		if w.t.apart {
+			w.ADDQ(operand.U32(n*128), mulB)
+		}
 		for range n {
-			w.ADDQ(mulStrideB, mulB)
+			if !w.t.apart {
+				w.ADDQ(mulStrideB, mulB)
+			}
 		}
 		w.SUBQ(operand.U8(n), mulPanels)
 		w.JMP(operand.LabelRef(loop))
@@ -282,7 +296,7 @@ func (t *mulTile) begin() {
 		t.LEAQ(operand.Mem{Base: mulA[i-1], Index: mulStrideA, Scale: 4}, mulA[i])
 	}
 	t.MOVQ(mulB, mulAt)
-	if t.panels > 3 {
+	if t.panels > 3 && !t.t.apart {
 		t.LEAQ(operand.Mem{Base: mulStrideB, Index: mulStrideB, Scale: 2}, mulThriceB)
 	}
 }
@@ -320,6 +334,11 @@ func (t *mulTile) sum(p, r, v int) reg.VecPhysical { return t.sums[(p*t.m+r)*t.v
 
 // unit writes the products of unit u of the round: a k, or a pair of k.
 func (t *mulTile) unit(u int) {
+	if t.t.apart {
+		t.products(u, 0)
+		t.ADDQ(mulStrideB, mulAt)
+		return
+	}
 	if t.panels == 1 && t.first == 0 {
 		for at := 0; at < t.t.bytes; at += 64 {
 			ahead := t.panel(u, 0, 0)
@@ -357,7 +376,7 @@ func (t *mulTile) products(u, half int) {
 	}
 	for p := range t.panels {
 		for v := range t.vectors {
-			if t.m == 1 && t.t.name == typeF32.name {
+			if t.m == 1 && t.t.b == "float32" {
 				t.VFMADD231PS(t.panel(u, p, v), t.rows[0], t.sum(p, 0, v))
 				continue
 			}
@@ -403,6 +422,10 @@ func (t *mulTile) step() int {
 // panel is where vector v of panel p is, of unit u.
 func (t *mulTile) panel(u, p, v int) operand.Mem {
 	m := operand.Mem{Base: mulAt, Disp: u*t.t.bytes + (t.first+v)*t.set.lanes*t.t.bytes/32}
+	if t.t.apart {
+		m.Disp += (p - u) * t.t.bytes
+		return m
+	}
 	switch p {
 	case 1:
 		m.Index, m.Scale = mulStrideB, 1
@@ -441,5 +464,7 @@ func (t *mulTile) advance(n int) {
 	for i := range (t.m + 3) / 4 {
 		t.ADDQ(operand.U8(n*t.step()), mulA[i])
 	}
-	t.ADDQ(operand.U32(n*t.t.bytes), mulAt)
+	if !t.t.apart {
+		t.ADDQ(operand.U32(n*t.t.bytes), mulAt)
+	}
 }
