@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|all] runs what takes too long for every change, and is run before a piece of work is called done:
+# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|neighbour|all] runs what takes too long for every change, and is run before a piece of work is called done:
 #
 #   mutants      every mutant of ci/mutants; none may survive
 #   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
@@ -7,6 +7,8 @@
 #   page         the page of attend --html in headless Chromium
 #   ptx          every checkpoint of the fixtures on the emulated GPU, judged strictly, nothing on the CPU
 #   memory       inspect's estimate of memory against the peak of a generate that fills the context, SmolLM2 at 512 and 4,096
+#   emulated     all of devicetest on emulated processors: AVX2, no AVX, arm64
+#   neighbour    what two threads do while another process keeps a processor busy; wants a quiet machine
 #   examples     the programs of examples/ on the real models, against what docs/uses.md quotes
 set -euo pipefail
 
@@ -62,6 +64,10 @@ memory() {
 	python3 "$root/ci/memory.py" "$bin/godwit" "$CI_CACHE/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 }
 
+emulated() { "$root/ci/paths.sh" all-emulated; }
+
+neighbour() { GODWIT_TEST_QUIET=1 go test -count=1 -run BusyNeighbour -v ./cpu; }
+
 if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
 	"$2"
 	exit
@@ -69,9 +75,9 @@ fi
 
 what=${1:-all}
 case $what in
-all) parts="mutants tokenizers fuzz page examples ptx memory" ;;
-mutants | tokenizers | fuzz | page | examples | ptx | memory) parts=$what ;;
-*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|all]" >&2; exit 2 ;;
+all) parts="mutants tokenizers fuzz page examples ptx memory emulated neighbour" ;;
+mutants | tokenizers | fuzz | page | examples | ptx | memory | emulated | neighbour) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|neighbour|all]" >&2; exit 2 ;;
 esac
 
 failed=""

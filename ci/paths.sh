@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# paths.sh exact|fast|emulated [DIR] holds the CPU device against PyTorch's outputs on every set of instructions there is here:
+# paths.sh exact|fast|emulated|all-emulated [DIR] holds the CPU device against PyTorch's outputs on every set of instructions there is here:
 #
 #   exact      every fixture and two real models in exact arithmetic, strictly, on each path
 #   fast       the arithmetic that is fastest for what is stored: f16, bf16 and block types by their own rules, F32 strictly
-#   emulated   the tests of cpu and cpu/simd on processors of an emulator: x86-64 with AVX2, x86-64 without, arm64
+#   emulated   the path that is chosen, and a part of devicetest, on processors of an emulator: x86-64 with AVX2, x86-64 without, arm64
+#   all-emulated   the whole of devicetest there
 #
 # DIR has the real models, as ci/real-models.sh makes it; FIXTURES the fixtures. A path that this processor lacks is skipped, loudly.
 set -euo pipefail
@@ -12,7 +13,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 FIXTURES=${FIXTURES:-$(dirname "$root")/shared/fixtures}
 FIXTURES=$(cd "$FIXTURES" && pwd)
-what=${1:?exact, fast or emulated}
+what=${1:?exact, fast, emulated or all-emulated}
 models=${2:-}
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/godwit-paths.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
@@ -58,19 +59,33 @@ fast() {
 	done
 }
 
-# emulated NAME EMULATOR GOARCH PATH: the path that the emulated processor gets, and the tests on it.
-run_emulated() {
+# run_emulated NAME EMULATOR GOARCH PATH: the path that the emulated processor gets, and the tests on it.
+run_rows='^TestDeviceConformance(Fast)?$/.*/^(MatMul|Norm|Attention)$/^(F32|Q4_0|BF16)$/^[^/]*$/^$'
+
+all_emulated() {
+	rows='^TestDeviceConformance'
+	emulated
+}
+
+emulated() {
 	local name=$1 emulator=$2 arch=$3 path=$4
 	command -v "${emulator%% *}" >/dev/null || { echo "!!! SKIPPED: $name: there is no ${emulator%% *}"; return; }
 	local tests pkg
 	for pkg in cpu/simd cpu; do
 		tests='^TestPath'
-		[ $pkg != cpu ] || tests='^TestDeviceConformance'
+		[ $pkg != cpu ] || tests=$rows
 		CGO_ENABLED=0 GOARCH=$arch go test -c -o "$tmp/emulated.test" "./$pkg"
 		# shellcheck disable=SC2086
 		(cd "$pkg" && GODWIT_TEST_PATH=$path $emulator "$tmp/emulated.test" -test.run "$tests" -test.count 1)
 	done
 	echo "$name: path $path, passed"
+}
+
+rows='^TestDeviceConformance(Fast)?$/.*/^(MatMul|Norm|Attention)$/^(F32|Q4_0|BF16)$/^[^/]*$/^$'
+
+all_emulated() {
+	rows='^TestDeviceConformance'
+	emulated
 }
 
 emulated() {
@@ -81,7 +96,7 @@ emulated() {
 
 case $what in
 exact | fast) go build -o "$tmp/conform" ./ci/conform ;;
-emulated) ;;
-*) echo "usage: ci/paths.sh exact|fast|emulated [DIR]" >&2; exit 2 ;;
+emulated | all-emulated) ;;
+*) echo "usage: ci/paths.sh exact|fast|emulated|all-emulated [DIR]" >&2; exit 2 ;;
 esac
-$what
+${what//-/_}
