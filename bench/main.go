@@ -8,9 +8,14 @@ import (
 	"os"
 )
 
-const usage = `usage: bench ops [flags]
+const usage = `usage: bench COMMAND [flags]
 
-ops times the ten operations on a device, at the sizes that the kernels declare.
+ops      times the ten operations on a device, with the share of what the machine can do
+models   times models from end to end
+compare  measures the goals: ours and llama.cpp, onnxruntime, OpenVINO, torch and hugot in turns
+guard    fails where a kernel has become slower than it was
+
+bench COMMAND -help lists the flags.
 `
 
 func main() {
@@ -25,9 +30,14 @@ func main() {
 }
 
 func run(args []string, out, notes io.Writer) error {
-	if len(args) == 0 || args[0] != "ops" {
-		fmt.Fprint(notes, usage)
-		return flag.ErrHelp
+	commands := map[string]func(args []string, out, notes io.Writer) error{
+		"ops": ops, "models": timeModels, "compare": compare, "guard": guard, "first-token": firstToken,
 	}
-	return ops(args[1:], out, notes)
+	if len(args) > 0 {
+		if f := commands[args[0]]; f != nil {
+			return f(args[1:], out, notes)
+		}
+	}
+	fmt.Fprint(notes, usage)
+	return flag.ErrHelp
 }

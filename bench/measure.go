@@ -50,3 +50,29 @@ func measure(f func(n int) error, least time.Duration, repeats int) (timing, err
 	}
 	return t, nil
 }
+
+// median of values, linear between the middle two; 0 of none.
+func median(values []float64) float64 { return quantile(values, 0.5) }
+
+// quantile is linear between two of the values; 0 of none.
+func quantile(values []float64, q float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	v := slices.Sorted(slices.Values(values))
+	at := q * float64(len(v)-1)
+	i := int(at)
+	if i+1 >= len(v) {
+		return v[len(v)-1]
+	}
+	return v[i] + (at-float64(i))*(v[i+1]-v[i])
+}
+
+// spread is the distance of the quartiles, as a part of the median.
+func spread(values []float64) float64 {
+	m := median(values)
+	if m == 0 {
+		return 0
+	}
+	return (quantile(values, 0.75) - quantile(values, 0.25)) / m
+}
