@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -46,7 +47,7 @@ func rowsOf(mul multiplier, x []float32, m, k int) activations {
 	}
 	form := runtime.AlignedBytes(int64(m * size))
 	for i := range form {
-		form[i] = 0x55
+		form[i] = 0xff // NaN in every type
 	}
 	for r := range m {
 		mul.form(form[r*size:][:size], x[r*k:][:k])
@@ -108,7 +109,7 @@ func checkRows(t *testing.T, what string, w *weight, values, x []float32, m int,
 					size += math.Abs(p)
 				}
 			}
-			if math.Abs(float64(got)-want) > loose*size {
+			if !(math.Abs(float64(got)-want) <= loose*size) { // NaN too
 				t.Fatalf("%s: row %d, output %d is %v, want %v", what, r, j, got, want)
 			}
 		}
@@ -118,6 +119,41 @@ func checkRows(t *testing.T, what string, w *weight, values, x []float32, m int,
 		for j, v := range alone {
 			if math.Float32bits(v) != math.Float32bits(c[r*ldc+j]) {
 				t.Fatalf("%s: row %d, output %d is %v, alone %v", what, r, j, c[r*ldc+j], v)
+			}
+		}
+	}
+}
+
+// TestPackFloats: every element of a panel, over what lay there before.
+func TestPackFloats(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, f := range []*format{&panelsF32, &panelsF16, &panelsBF16} {
+		size := f.dtype.TypeSize()
+		for cols := range 70 {
+			for _, rows := range []int{1, 5, 31, 32} {
+				stride := size * (cols + r.IntN(3))
+				src := make([]byte, rows*stride)
+				for i := range src {
+					src[i] = byte(r.Uint32())
+				}
+				dst := make([]byte, f.size(cols))
+				for i := range dst {
+					dst[i] = 0xff
+				}
+				f.pack(dst, src, stride, rows, cols)
+				for i := 0; i < len(dst); i += size {
+					c, row := i/size/simd.Panel, i/size%simd.Panel
+					if f == &panelsBF16 {
+						c, row = c&^1+i/size%2, i/size%(2*simd.Panel)/2
+					}
+					want := make([]byte, size)
+					if row < rows && c < cols {
+						copy(want, src[row*stride+c*size:])
+					}
+					if !bytes.Equal(dst[i:][:size], want) {
+						t.Fatalf("%v, %d×%d: row %d, column %d is %x, want %x", f.dtype, rows, cols, row, c, dst[i:][:size], want)
+					}
+				}
 			}
 		}
 	}

@@ -133,12 +133,12 @@ func (g *gemm) task(s *buffers, from, to, first, last int) {
 		if direct {
 			packed = grow(&s.b, k*simd.Panel) // the last panel, if it is not whole
 			if last*simd.Panel > g.n {
-				g.pack(s, packed, last-1, at, k)
+				g.pack(packed, last-1, at, k)
 			}
 		} else {
 			packed = grow(&s.b, (last-first)*k*simd.Panel)
 			for p := first; p < last; p++ {
-				g.pack(s, packed[(p-first)*k*simd.Panel:][:k*simd.Panel], p, at, k)
+				g.pack(packed[(p-first)*k*simd.Panel:][:k*simd.Panel], p, at, k)
 			}
 		}
 		for r := from; r < to; r += height {
@@ -159,9 +159,9 @@ func (g *gemm) task(s *buffers, from, to, first, last int) {
 // would take longer than the product.
 func (g *gemm) direct(rows int) bool { return !g.bTrans && rows <= 2*g.kernels.Height }
 
-// pack writes panel p of op(B), from at on for k, with zeros beyond the last
-// column.
-func (g *gemm) pack(s *buffers, dst []float32, p, at, k int) {
+// pack writes panel p of op(B), from at on for k. What it has beyond the last
+// column of B is of no use.
+func (g *gemm) pack(dst []float32, p, at, k int) {
 	left := p * simd.Panel
 	cols := min(simd.Panel, g.n-left)
 	switch {
@@ -171,13 +171,11 @@ func (g *gemm) pack(s *buffers, dst []float32, p, at, k int) {
 		}
 	case !g.bTrans:
 		for i := range k {
-			row := dst[i*simd.Panel:][:simd.Panel]
-			clear(row[copy(row, g.b[(at+i)*g.ldb+left:][:cols]):])
+			copy(dst[i*simd.Panel:], g.b[(at+i)*g.ldb+left:][:cols])
 		}
 	case cols == simd.Panel:
 		g.kernels.FillWords(words(dst), bytes(g.b[left*g.ldb+at:]), 4*g.ldb, k)
 	default:
-		clear(dst)
 		for j := range cols {
 			for i, x := range g.b[(left+j)*g.ldb+at:][:k] {
 				dst[i*simd.Panel+j] = x

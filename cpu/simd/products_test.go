@@ -182,7 +182,7 @@ func TestDotRows(t *testing.T) {
 							size += math.Abs(float64(a[i*lda+j]) * float64(w))
 						}
 					}
-					if math.Abs(float64(v)-want) > 1e-6*size {
+					if !(math.Abs(float64(v)-want) <= 1e-6*size) {
 						t.Fatalf("m=%d n=%d: row %d is %v, want %v", m, n, i, v, want)
 					}
 				}
