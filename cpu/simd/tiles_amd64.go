@@ -8,11 +8,11 @@ func tiles(p Path) Tiles {
 	}
 	return Tiles{
 		TilesBF16: mulTilesBF16,
-		TilesQ4x0: tileBlocks{SizeQ4x0, 576, unpackQ4x0Tiles, mulQ4x0Tiles}.mul,
-		TilesQ4x1: tileBlocks{SizeQ4x1, 640, unpackQ4x1Tiles, mulQ4x1Tiles}.mul,
-		TilesQ8x0: tileBlocks{SizeQ8x0, 576, unpackQ8x0Tiles, mulQ4x0Tiles}.mul, // unpacked, both are alike
+		TilesQ4x0: tileBlocks(mulQ4x0Tiles, SizeQ4x0),
+		TilesQ4x1: tileBlocks(mulQ4x1Tiles, SizeQ4x1),
+		TilesQ8x0: tileBlocks(mulQ8x0Tiles, SizeQ8x0),
 
-		TilesScratch: func(blocks int) int { return tileSlots + 2*(blocks+tileSpare)*640 },
+		TilesScratch: func(blocks int) int { return tileSlots + blocks*tileRecords },
 	}
 }
 
@@ -69,52 +69,34 @@ func mulTilesBF16(c []float32, ldc int, a []byte, step int, b []byte, k, m, pane
 	}
 }
 
-// tileBlocks is a product with panels of a block type.
-type tileBlocks struct {
-	size   int // of a block of a panel
-	record int // of one of half a panel, unpacked
-	unpack func(low, high *byte, b *byte, blocks int)
-	times  func(tiles *[64]byte, c *float32, ldc int, a *byte, step int, records *byte, blocks, groups int, slots *byte)
-}
-
 const (
-	tileSlots = 2048 // bytes for the results on their way from tiles to vectors
-	tileSpare = 2    // records that are read ahead
-	// tileBlocksMost is the most blocks times groups of rows of a call.
-	tileBlocksMost = 1 << 14
+	tileSlots   = 2048             // bytes for results on their way from tiles to vectors
+	tileRecords = 2 * (512 + 2*64) // at most, for an unpacked block
+	// tileBlocksMost is the most blocks by groups of rows by panels of a call.
+	tileBlocksMost = 1 << 13
 )
 
 // tilesInt8 is what LDTILECFG reads for products of int8: results, 16 rows of 32
 // bytes, and their 8 by 16 weights of four bytes.
 var tilesInt8 = [64]byte{0: 1, 16: 64, 18: 32, 20: 64, 48: 16, 49: 16, 50: 8}
 
-func (t tileBlocks) mul(scratch []byte, c []float32, ldc int, a []byte, step int, b []byte, blocks, m, panels int) {
-	if panels == 0 {
-		return
-	}
-	if blocks == 0 {
-		for r := range m {
-			clear(c[r*ldc:][:panels*Panel])
+// tileBlocks is the product of a kernel for a type with blocks of a panel of size
+// bytes.
+func tileBlocks(kernel func(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks, m, panels int), size int) TilesBlocks {
+	return func(scratch []byte, c []float32, ldc int, a []byte, step int, b []byte, blocks, m, panels int) {
+		if panels == 0 {
+			return
 		}
-		return
-	}
-	_, _, _ = c[(m-1)*ldc+panels*Panel-1], a[(m-1)*step+FormSize(32*blocks)-1], b[panels*blocks*t.size-1]
-	half := (blocks + tileSpare) * t.record
-	_ = scratch[tileSlots+2*half-1]
-	slots, low, high := &scratch[0], &scratch[tileSlots], &scratch[tileSlots+half]
-	most := max(tileBlocksMost/blocks, 1)
-	for p := range panels {
-		t.unpack(low, high, &b[p*blocks*t.size], blocks)
-		for r := 0; r < m; {
-			// The last rows are a group of 16 too: some of them once more.
-			groups := min((m-r)/tileHeight, most)
-			if groups == 0 {
-				r, groups = m-tileHeight, 1
+		if blocks == 0 {
+			for r := range m {
+				clear(c[r*ldc:][:panels*Panel])
 			}
-			out, rows := c[r*ldc+p*Panel:], &a[r*step]
-			t.times(&tilesInt8, &out[0], ldc, rows, step, low, blocks, groups, slots)
-			t.times(&tilesInt8, &out[Panel/2], ldc, rows, step, high, blocks, groups, slots)
-			r += groups * tileHeight
+			return
+		}
+		_, _, _, _ = c[(m-1)*ldc+panels*Panel-1], a[(m-1)*step+FormSize(32*blocks)-1], b[panels*blocks*size-1], scratch[tileSlots+blocks*tileRecords-1]
+		most := max(tileBlocksMost/(blocks*(m+tileHeight-1)/tileHeight), 1)
+		for p := 0; p < panels; p += most {
+			kernel(&tilesInt8, &scratch[0], &c[p*Panel], ldc, &a[0], step, &b[p*blocks*size], blocks, m, min(most, panels-p))
 		}
 	}
 }

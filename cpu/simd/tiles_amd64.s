@@ -124,81 +124,114 @@ step:
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	RET
 
-// func unpackQ4x0Tiles(low *byte, high *byte, b *byte, blocks int)
-// Requires: AVX, AVX512BW, AVX512F
-TEXT ·unpackQ4x0Tiles(SB), NOSPLIT, $0-32
-	MOVQ         low+0(FP), DI
-	MOVQ         high+8(FP), SI
-	MOVQ         b+16(FP), DX
-	MOVQ         blocks+24(FP), CX
-	MOVL         $0x0f0f0f0f, AX
+// func mulQ4x0Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)
+// Requires: AVX, AVX512BW, AVX512F, CMOV
+TEXT ·mulQ4x0Tiles(SB), NOSPLIT, $120-80
+	MOVQ         tiles+0(FP), AX
+	BYTE         $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x04; BYTE $0x20 // LDTILECFG (AX)
+	MOVQ         b+48(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         panels+72(FP), AX
+	MOVQ         AX, 8(SP)
+	MOVQ         c+16(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         step+40(FP), R10
+	LEAQ         (R10)(R10*2), R11
+	LEAQ         (R11)(R10*2), R12
+	LEAQ         (R12)(R10*2), R13
+	MOVQ         $0x00000040, R14
+	MOVQ         m+64(FP), AX
+	LEAQ         -16(AX), CX
+	IMULQ        R10, CX
+	MOVQ         a+32(FP), SI
+	ADDQ         SI, CX
+	MOVQ         CX, 32(SP)
+	ADDQ         $0x0f, AX
+	SHRQ         $0x04, AX
+	MOVQ         AX, 24(SP)
+	MOVL         $0x4b400000, AX
 	VPBROADCASTD AX, Z31
-	MOVL         $0x08080808, AX
+	MOVL         $0x0f0f0f0f, AX
 	VPBROADCASTD AX, Z30
+	MOVL         $0x08080808, AX
+	VPBROADCASTD AX, Z29
 
-block:
+panel:
+	MOVQ   scratch+8(FP), DI
+	ADDQ   $0x00000800, DI
+	MOVQ   DI, 48(SP)
+	MOVQ   DI, 88(SP)
+	MOVQ   blocks+56(FP), CX
+	IMUL3Q $0x00000240, CX, SI
+	ADDQ   DI, SI
+	MOVQ   SI, DX
+	XORQ   DI, DX
+	MOVQ   DX, 40(SP)
+	MOVQ   (SP), DX
+
+unpack:
 	VMOVDQU64 (DX), Z0
 	VPSRLD    $0x04, Z0, Z8
-	VPANDD    Z31, Z0, Z0
-	VPANDD    Z31, Z8, Z8
-	VPSUBB    Z30, Z0, Z0
-	VPSUBB    Z30, Z8, Z8
+	VPANDD    Z30, Z0, Z0
+	VPSUBB    Z29, Z0, Z0
+	VPANDD    Z30, Z8, Z8
+	VPSUBB    Z29, Z8, Z8
 	VMOVDQU64 Z8, 256(DI)
 	VMOVDQU64 Z0, (DI)
 	VMOVDQU64 64(DX), Z1
 	VPSRLD    $0x04, Z1, Z9
-	VPANDD    Z31, Z1, Z1
-	VPANDD    Z31, Z9, Z9
-	VPSUBB    Z30, Z1, Z1
-	VPSUBB    Z30, Z9, Z9
+	VPANDD    Z30, Z1, Z1
+	VPSUBB    Z29, Z1, Z1
+	VPANDD    Z30, Z9, Z9
+	VPSUBB    Z29, Z9, Z9
 	VMOVDQU64 Z9, 256(SI)
 	VMOVDQU64 Z1, (SI)
 	VMOVDQU64 128(DX), Z2
 	VPSRLD    $0x04, Z2, Z10
-	VPANDD    Z31, Z2, Z2
-	VPANDD    Z31, Z10, Z10
-	VPSUBB    Z30, Z2, Z2
-	VPSUBB    Z30, Z10, Z10
+	VPANDD    Z30, Z2, Z2
+	VPSUBB    Z29, Z2, Z2
+	VPANDD    Z30, Z10, Z10
+	VPSUBB    Z29, Z10, Z10
 	VMOVDQU64 Z10, 320(DI)
 	VMOVDQU64 Z2, 64(DI)
 	VMOVDQU64 192(DX), Z3
 	VPSRLD    $0x04, Z3, Z11
-	VPANDD    Z31, Z3, Z3
-	VPANDD    Z31, Z11, Z11
-	VPSUBB    Z30, Z3, Z3
-	VPSUBB    Z30, Z11, Z11
+	VPANDD    Z30, Z3, Z3
+	VPSUBB    Z29, Z3, Z3
+	VPANDD    Z30, Z11, Z11
+	VPSUBB    Z29, Z11, Z11
 	VMOVDQU64 Z11, 320(SI)
 	VMOVDQU64 Z3, 64(SI)
 	VMOVDQU64 256(DX), Z4
 	VPSRLD    $0x04, Z4, Z12
-	VPANDD    Z31, Z4, Z4
-	VPANDD    Z31, Z12, Z12
-	VPSUBB    Z30, Z4, Z4
-	VPSUBB    Z30, Z12, Z12
+	VPANDD    Z30, Z4, Z4
+	VPSUBB    Z29, Z4, Z4
+	VPANDD    Z30, Z12, Z12
+	VPSUBB    Z29, Z12, Z12
 	VMOVDQU64 Z12, 384(DI)
 	VMOVDQU64 Z4, 128(DI)
 	VMOVDQU64 320(DX), Z5
 	VPSRLD    $0x04, Z5, Z13
-	VPANDD    Z31, Z5, Z5
-	VPANDD    Z31, Z13, Z13
-	VPSUBB    Z30, Z5, Z5
-	VPSUBB    Z30, Z13, Z13
+	VPANDD    Z30, Z5, Z5
+	VPSUBB    Z29, Z5, Z5
+	VPANDD    Z30, Z13, Z13
+	VPSUBB    Z29, Z13, Z13
 	VMOVDQU64 Z13, 384(SI)
 	VMOVDQU64 Z5, 128(SI)
 	VMOVDQU64 384(DX), Z6
 	VPSRLD    $0x04, Z6, Z14
-	VPANDD    Z31, Z6, Z6
-	VPANDD    Z31, Z14, Z14
-	VPSUBB    Z30, Z6, Z6
-	VPSUBB    Z30, Z14, Z14
+	VPANDD    Z30, Z6, Z6
+	VPSUBB    Z29, Z6, Z6
+	VPANDD    Z30, Z14, Z14
+	VPSUBB    Z29, Z14, Z14
 	VMOVDQU64 Z14, 448(DI)
 	VMOVDQU64 Z6, 192(DI)
 	VMOVDQU64 448(DX), Z7
 	VPSRLD    $0x04, Z7, Z15
-	VPANDD    Z31, Z7, Z7
-	VPANDD    Z31, Z15, Z15
-	VPSUBB    Z30, Z7, Z7
-	VPSUBB    Z30, Z15, Z15
+	VPANDD    Z30, Z7, Z7
+	VPSUBB    Z29, Z7, Z7
+	VPANDD    Z30, Z15, Z15
+	VPSUBB    Z29, Z15, Z15
 	VMOVDQU64 Z15, 448(SI)
 	VMOVDQU64 Z7, 192(SI)
 	VCVTPH2PS 512(DX), Z16
@@ -209,72 +242,71 @@ block:
 	ADDQ      $0x00000240, DI
 	ADDQ      $0x00000240, SI
 	DECQ      CX
-	JNZ       block
-	VZEROUPPER
-	RET
+	JNZ       unpack
+	MOVQ      DX, (SP)
+	MOVQ      24(SP), SI
+	MOVQ      SI, 104(SP)
+	MOVQ      24(SP), BX
+	MOVQ      BX, 72(SP)
+	MOVQ      16(SP), BX
+	MOVQ      BX, 64(SP)
+	MOVQ      a+32(FP), BX
+	MOVQ      BX, 56(SP)
+	MOVQ      56(SP), BX
+	MOVQ      blocks+56(FP), DX
+	MOVQ      DX, 80(SP)
+	SHLQ      $0x05, DX
+	ADDQ      DX, BX
+	LEAQ      (BX)(R10*8), DX
+	MOVQ      48(SP), DI
+	MOVQ      a+32(FP), SI
+	MOVQ      SI, 96(SP)
+	MOVQ      blocks+56(FP), CX
+	SHLQ      $0x05, CX
+	ADDQ      SI, CX
+	MOVQ      CX, 112(SP)
+	MOVQ      88(SP), CX
+	MOVQ      scratch+8(FP), R8
+	LEAQ      1024(R8), R9
+	CMPQ      SI, 112(SP)
+	JEQ       firstTurn
 
-// func mulQ4x0Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, records *byte, blocks int, groups int, slots *byte)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·mulQ4x0Tiles(SB), NOSPLIT, $32-72
-	MOVQ         tiles+0(FP), BX
-	BYTE         $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x04; BYTE $0x23 // LDTILECFG (BX)
-	MOVQ         step+32(FP), R10
-	LEAQ         (R10)(R10*2), R11
-	LEAQ         (R11)(R10*2), R12
-	LEAQ         (R12)(R10*2), R13
-	MOVQ         $0x00000040, R14
-	MOVL         $0x4b400000, CX
-	VPBROADCASTD CX, Z31
-	MOVQ         a+24(FP), CX
-	MOVQ         CX, (SP)
-	MOVQ         c+8(FP), CX
-	MOVQ         CX, 16(SP)
-	MOVQ         groups+56(FP), CX
-	MOVQ         CX, 24(SP)
+first:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000240, CX
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x30 // TILESTORED T0, (R8)(R14*1)
+	CMPQ SI, 112(SP)
+	JEQ  secondTurn
+
+second:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000240, CX
 
 group:
-	MOVQ    (SP), SI
-	MOVQ    blocks+48(FP), CX
-	MOVQ    CX, BX
-	SHLQ    $0x05, BX
-	ADDQ    SI, BX
-	LEAQ    -32(BX), DX
-	MOVQ    DX, 8(SP)
-	LEAQ    (BX)(R10*8), DX
-	MOVQ    records+40(FP), DI
-	MOVQ    slots+64(FP), R8
-	LEAQ    1024(R8), R9
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
-	ADDQ    $0x20, SI
-	CMPQ    SI, 8(SP)
-	CMOVQHI 8(SP), SI
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x37 // TILELOADD (DI)(R14*1), T2
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
-	BYTE    $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x30 // TILESTORED T0, (R8)(R14*1)
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
-	ADDQ    $0x20, SI
-	CMPQ    SI, 8(SP)
-	CMOVQHI 8(SP), SI
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x37; BYTE $0x40; BYTE $0x02; BYTE $0x00; BYTE $0x00 // TILELOADD 576(DI)(R14*1), T2
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
 
 block:
 	VMOVUPS     512(DI), Z16
@@ -299,166 +331,328 @@ block:
 	VMULPS.BCST (BX)(R10*4), Z16, Z27
 	VSUBPS      Z31, Z26, Z26
 	VFMADD231PS Z27, Z26, Z4
-	VPADDD      320(R8), Z31, Z28
-	VMULPS.BCST (BX)(R12*1), Z16, Z29
-	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z28, Z5
-	VPADDD      384(R8), Z31, Z18
-	VMULPS.BCST (BX)(R11*2), Z16, Z19
+	VPADDD      320(R8), Z31, Z18
+	VMULPS.BCST (BX)(R12*1), Z16, Z19
 	VSUBPS      Z31, Z18, Z18
-	VFMADD231PS Z19, Z18, Z6
-	VPADDD      448(R8), Z31, Z20
-	VMULPS.BCST (BX)(R13*1), Z16, Z21
+	VFMADD231PS Z19, Z18, Z5
+	VPADDD      384(R8), Z31, Z20
+	VMULPS.BCST (BX)(R11*2), Z16, Z21
 	VSUBPS      Z31, Z20, Z20
-	VFMADD231PS Z21, Z20, Z7
+	VFMADD231PS Z21, Z20, Z6
+	VPADDD      448(R8), Z31, Z22
+	VMULPS.BCST (BX)(R13*1), Z16, Z23
+	VSUBPS      Z31, Z22, Z22
+	VFMADD231PS Z23, Z22, Z7
+	CMPQ        SI, 112(SP)
+	JEQ         nextTurn
+
+next:
 	BYTE        $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
 	ADDQ        $0x20, SI
-	CMPQ        SI, 8(SP)
-	CMOVQHI     8(SP), SI
-	VPADDD      512(R8), Z31, Z22
-	VMULPS.BCST (DX), Z16, Z23
-	VSUBPS      Z31, Z22, Z22
-	VFMADD231PS Z23, Z22, Z8
-	VPADDD      576(R8), Z31, Z24
-	VMULPS.BCST (DX)(R10*1), Z16, Z25
+	VPADDD      512(R8), Z31, Z24
+	VMULPS.BCST (DX), Z16, Z25
 	VSUBPS      Z31, Z24, Z24
-	VFMADD231PS Z25, Z24, Z9
-	VPADDD      640(R8), Z31, Z26
-	VMULPS.BCST (DX)(R10*2), Z16, Z27
+	VFMADD231PS Z25, Z24, Z8
+	VPADDD      576(R8), Z31, Z26
+	VMULPS.BCST (DX)(R10*1), Z16, Z27
 	VSUBPS      Z31, Z26, Z26
-	VFMADD231PS Z27, Z26, Z10
-	VPADDD      704(R8), Z31, Z28
-	VMULPS.BCST (DX)(R11*1), Z16, Z29
-	VSUBPS      Z31, Z28, Z28
-	VFMADD231PS Z29, Z28, Z11
-	BYTE        $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x37; BYTE $0x80; BYTE $0x04; BYTE $0x00; BYTE $0x00 // TILELOADD 1152(DI)(R14*1), T2
+	VFMADD231PS Z27, Z26, Z9
+	VPADDD      640(R8), Z31, Z18
+	VMULPS.BCST (DX)(R10*2), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z10
+	VPADDD      704(R8), Z31, Z20
+	VMULPS.BCST (DX)(R11*1), Z16, Z21
+	VSUBPS      Z31, Z20, Z20
+	VFMADD231PS Z21, Z20, Z11
+	BYTE        $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
 	BYTE        $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE        $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
-	VPADDD      768(R8), Z31, Z18
-	VMULPS.BCST (DX)(R10*4), Z16, Z19
-	VSUBPS      Z31, Z18, Z18
-	VFMADD231PS Z19, Z18, Z12
-	VPADDD      832(R8), Z31, Z20
-	VMULPS.BCST (DX)(R12*1), Z16, Z21
-	VSUBPS      Z31, Z20, Z20
-	VFMADD231PS Z21, Z20, Z13
-	VPADDD      896(R8), Z31, Z22
-	VMULPS.BCST (DX)(R11*2), Z16, Z23
+	ADDQ        $0x00000240, CX
+	VPADDD      768(R8), Z31, Z22
+	VMULPS.BCST (DX)(R10*4), Z16, Z23
 	VSUBPS      Z31, Z22, Z22
-	VFMADD231PS Z23, Z22, Z14
-	VPADDD      960(R8), Z31, Z24
-	VMULPS.BCST (DX)(R13*1), Z16, Z25
+	VFMADD231PS Z23, Z22, Z12
+	VPADDD      832(R8), Z31, Z24
+	VMULPS.BCST (DX)(R12*1), Z16, Z25
 	VSUBPS      Z31, Z24, Z24
-	VFMADD231PS Z25, Z24, Z15
+	VFMADD231PS Z25, Z24, Z13
+	VPADDD      896(R8), Z31, Z26
+	VMULPS.BCST (DX)(R11*2), Z16, Z27
+	VSUBPS      Z31, Z26, Z26
+	VFMADD231PS Z27, Z26, Z14
+	VPADDD      960(R8), Z31, Z18
+	VMULPS.BCST (DX)(R13*1), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z15
 	XCHGQ       R8, R9
 	ADDQ        $0x00000240, DI
 	ADDQ        $0x04, BX
 	ADDQ        $0x04, DX
-	DECQ        CX
+	DECQ        80(SP)
 	JNZ         block
-	MOVQ        16(SP), SI
-	MOVQ        ldc+16(FP), CX
-	VMOVUPS     Z0, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z1, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z2, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z3, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z4, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z5, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z6, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z7, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z8, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z9, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z10, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z11, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z12, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z13, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z14, (SI)
-	LEAQ        (SI)(CX*4), SI
-	VMOVUPS     Z15, (SI)
-	LEAQ        (SI)(CX*4), SI
-	MOVQ        SI, 16(SP)
-	MOVQ        R10, CX
-	SHLQ        $0x04, CX
-	ADDQ        CX, (SP)
-	DECQ        24(SP)
-	JNZ         group
-	BYTE        $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	MOVQ        64(SP), BX
+	MOVQ        ldc+24(FP), DX
+	VMOVUPS     Z0, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z1, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z2, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z3, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z4, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z5, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z6, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z7, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z8, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z9, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z10, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z11, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z12, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z13, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z14, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z15, (BX)
+	LEAQ        (BX)(DX*4), BX
+	DECQ        72(SP)
+	JZ          half
+	MOVQ        BX, 64(SP)
+	MOVQ        R10, BX
+	SHLQ        $0x04, BX
+	ADDQ        56(SP), BX
+	CMPQ        72(SP), $0x01
+	JNE         enter
+	MOVQ        m+64(FP), BX
+	SUBQ        $0x10, BX
+	IMULQ       DX, BX
+	SHLQ        $0x02, BX
+	ADDQ        16(SP), BX
+	MOVQ        BX, 64(SP)
+	MOVQ        32(SP), BX
+
+enter:
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+half:
+	ADDQ $0x40, 16(SP)
+	MOVQ 48(SP), BX
+	XORQ 40(SP), BX
+	MOVQ BX, 48(SP)
+	MOVQ scratch+8(FP), DX
+	ADDQ $0x00000800, DX
+	CMPQ BX, DX
+	JEQ  done
+	MOVQ 24(SP), BX
+	MOVQ BX, 72(SP)
+	MOVQ 16(SP), BX
+	MOVQ BX, 64(SP)
+	MOVQ a+32(FP), BX
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+done:
+	DECQ 8(SP)
+	JNZ  panel
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	VZEROUPPER
 	RET
 
-// func unpackQ4x1Tiles(low *byte, high *byte, b *byte, blocks int)
-// Requires: AVX, AVX512F
-TEXT ·unpackQ4x1Tiles(SB), NOSPLIT, $0-32
-	MOVQ         low+0(FP), DI
-	MOVQ         high+8(FP), SI
-	MOVQ         b+16(FP), DX
-	MOVQ         blocks+24(FP), CX
-	MOVL         $0x0f0f0f0f, AX
-	VPBROADCASTD AX, Z31
-	MOVL         $0x08080808, AX
-	VPBROADCASTD AX, Z30
+firstTurn:
+	DECQ    104(SP)
+	JZ      firstHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
 
-block:
+firstEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  first
+
+firstHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  firstEnter
+
+secondTurn:
+	DECQ    104(SP)
+	JZ      secondHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+secondEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  second
+
+secondHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  secondEnter
+
+nextTurn:
+	DECQ    104(SP)
+	JZ      nextHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+nextEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  next
+
+nextHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  nextEnter
+
+// func mulQ4x1Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·mulQ4x1Tiles(SB), NOSPLIT, $120-80
+	MOVQ         tiles+0(FP), AX
+	BYTE         $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x04; BYTE $0x20 // LDTILECFG (AX)
+	MOVQ         b+48(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         panels+72(FP), AX
+	MOVQ         AX, 8(SP)
+	MOVQ         c+16(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         step+40(FP), R10
+	LEAQ         (R10)(R10*2), R11
+	LEAQ         (R11)(R10*2), R12
+	LEAQ         (R12)(R10*2), R13
+	MOVQ         $0x00000040, R14
+	MOVQ         m+64(FP), AX
+	LEAQ         -16(AX), CX
+	IMULQ        R10, CX
+	MOVQ         a+32(FP), SI
+	ADDQ         SI, CX
+	MOVQ         CX, 32(SP)
+	ADDQ         $0x0f, AX
+	SHRQ         $0x04, AX
+	MOVQ         AX, 24(SP)
+	MOVL         $0x4b400000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x0f0f0f0f, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x08080808, AX
+	VPBROADCASTD AX, Z29
+
+panel:
+	MOVQ   scratch+8(FP), DI
+	ADDQ   $0x00000800, DI
+	MOVQ   DI, 48(SP)
+	MOVQ   DI, 88(SP)
+	MOVQ   blocks+56(FP), CX
+	IMUL3Q $0x00000280, CX, SI
+	ADDQ   DI, SI
+	MOVQ   SI, DX
+	XORQ   DI, DX
+	MOVQ   DX, 40(SP)
+	MOVQ   (SP), DX
+
+unpack:
 	VMOVDQU64 (DX), Z0
 	VPSRLD    $0x04, Z0, Z8
-	VPANDD    Z31, Z0, Z0
-	VPANDD    Z31, Z8, Z8
+	VPANDD    Z30, Z0, Z0
+	VPANDD    Z30, Z8, Z8
 	VMOVDQU64 Z8, 256(DI)
 	VMOVDQU64 Z0, (DI)
 	VMOVDQU64 64(DX), Z1
 	VPSRLD    $0x04, Z1, Z9
-	VPANDD    Z31, Z1, Z1
-	VPANDD    Z31, Z9, Z9
+	VPANDD    Z30, Z1, Z1
+	VPANDD    Z30, Z9, Z9
 	VMOVDQU64 Z9, 256(SI)
 	VMOVDQU64 Z1, (SI)
 	VMOVDQU64 128(DX), Z2
 	VPSRLD    $0x04, Z2, Z10
-	VPANDD    Z31, Z2, Z2
-	VPANDD    Z31, Z10, Z10
+	VPANDD    Z30, Z2, Z2
+	VPANDD    Z30, Z10, Z10
 	VMOVDQU64 Z10, 320(DI)
 	VMOVDQU64 Z2, 64(DI)
 	VMOVDQU64 192(DX), Z3
 	VPSRLD    $0x04, Z3, Z11
-	VPANDD    Z31, Z3, Z3
-	VPANDD    Z31, Z11, Z11
+	VPANDD    Z30, Z3, Z3
+	VPANDD    Z30, Z11, Z11
 	VMOVDQU64 Z11, 320(SI)
 	VMOVDQU64 Z3, 64(SI)
 	VMOVDQU64 256(DX), Z4
 	VPSRLD    $0x04, Z4, Z12
-	VPANDD    Z31, Z4, Z4
-	VPANDD    Z31, Z12, Z12
+	VPANDD    Z30, Z4, Z4
+	VPANDD    Z30, Z12, Z12
 	VMOVDQU64 Z12, 384(DI)
 	VMOVDQU64 Z4, 128(DI)
 	VMOVDQU64 320(DX), Z5
 	VPSRLD    $0x04, Z5, Z13
-	VPANDD    Z31, Z5, Z5
-	VPANDD    Z31, Z13, Z13
+	VPANDD    Z30, Z5, Z5
+	VPANDD    Z30, Z13, Z13
 	VMOVDQU64 Z13, 384(SI)
 	VMOVDQU64 Z5, 128(SI)
 	VMOVDQU64 384(DX), Z6
 	VPSRLD    $0x04, Z6, Z14
-	VPANDD    Z31, Z6, Z6
-	VPANDD    Z31, Z14, Z14
+	VPANDD    Z30, Z6, Z6
+	VPANDD    Z30, Z14, Z14
 	VMOVDQU64 Z14, 448(DI)
 	VMOVDQU64 Z6, 192(DI)
 	VMOVDQU64 448(DX), Z7
 	VPSRLD    $0x04, Z7, Z15
-	VPANDD    Z31, Z7, Z7
-	VPANDD    Z31, Z15, Z15
+	VPANDD    Z30, Z7, Z7
+	VPANDD    Z30, Z15, Z15
 	VMOVDQU64 Z15, 448(SI)
 	VMOVDQU64 Z7, 192(SI)
 	VCVTPH2PS 512(DX), Z16
@@ -473,74 +667,74 @@ block:
 	ADDQ      $0x00000280, DI
 	ADDQ      $0x00000280, SI
 	DECQ      CX
-	JNZ       block
-	VZEROUPPER
-	RET
+	JNZ       unpack
+	MOVQ      DX, (SP)
+	MOVQ      24(SP), SI
+	MOVQ      SI, 104(SP)
+	MOVQ      24(SP), BX
+	MOVQ      BX, 72(SP)
+	MOVQ      16(SP), BX
+	MOVQ      BX, 64(SP)
+	MOVQ      a+32(FP), BX
+	MOVQ      BX, 56(SP)
+	MOVQ      56(SP), BX
+	MOVQ      blocks+56(FP), DX
+	MOVQ      DX, 80(SP)
+	SHLQ      $0x05, DX
+	ADDQ      DX, BX
+	SHRQ      $0x03, DX
+	LEAQ      (BX)(DX*1), AX
+	LEAQ      (AX)(R10*8), R15
+	LEAQ      (BX)(R10*8), DX
+	MOVQ      48(SP), DI
+	MOVQ      a+32(FP), SI
+	MOVQ      SI, 96(SP)
+	MOVQ      blocks+56(FP), CX
+	SHLQ      $0x05, CX
+	ADDQ      SI, CX
+	MOVQ      CX, 112(SP)
+	MOVQ      88(SP), CX
+	MOVQ      scratch+8(FP), R8
+	LEAQ      1024(R8), R9
+	CMPQ      SI, 112(SP)
+	JEQ       firstTurn
 
-// func mulQ4x1Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, records *byte, blocks int, groups int, slots *byte)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·mulQ4x1Tiles(SB), NOSPLIT, $32-72
-	MOVQ         tiles+0(FP), BX
-	BYTE         $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x04; BYTE $0x23 // LDTILECFG (BX)
-	MOVQ         step+32(FP), R10
-	LEAQ         (R10)(R10*2), R11
-	LEAQ         (R11)(R10*2), R12
-	LEAQ         (R12)(R10*2), R13
-	MOVQ         $0x00000040, R14
-	MOVL         $0x4b400000, CX
-	VPBROADCASTD CX, Z31
-	MOVQ         a+24(FP), CX
-	MOVQ         CX, (SP)
-	MOVQ         c+8(FP), CX
-	MOVQ         CX, 16(SP)
-	MOVQ         groups+56(FP), CX
-	MOVQ         CX, 24(SP)
+first:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000280, CX
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x30 // TILESTORED T0, (R8)(R14*1)
+	CMPQ SI, 112(SP)
+	JEQ  secondTurn
+
+second:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000280, CX
 
 group:
-	MOVQ    (SP), SI
-	MOVQ    blocks+48(FP), CX
-	MOVQ    CX, BX
-	SHLQ    $0x05, BX
-	ADDQ    SI, BX
-	LEAQ    -32(BX), DX
-	MOVQ    DX, 8(SP)
-	LEAQ    (BX)(R10*8), DX
-	LEAQ    (BX)(CX*4), AX
-	LEAQ    (DX)(CX*4), R15
-	MOVQ    records+40(FP), DI
-	MOVQ    slots+64(FP), R8
-	LEAQ    1024(R8), R9
-	VPXORD  Z0, Z0, Z0
-	VPXORD  Z1, Z1, Z1
-	VPXORD  Z2, Z2, Z2
-	VPXORD  Z3, Z3, Z3
-	VPXORD  Z4, Z4, Z4
-	VPXORD  Z5, Z5, Z5
-	VPXORD  Z6, Z6, Z6
-	VPXORD  Z7, Z7, Z7
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
-	ADDQ    $0x20, SI
-	CMPQ    SI, 8(SP)
-	CMOVQHI 8(SP), SI
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x37 // TILELOADD (DI)(R14*1), T2
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
-	BYTE    $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x30 // TILESTORED T0, (R8)(R14*1)
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
-	ADDQ    $0x20, SI
-	CMPQ    SI, 8(SP)
-	CMOVQHI 8(SP), SI
-	BYTE    $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x37; BYTE $0x80; BYTE $0x02; BYTE $0x00; BYTE $0x00 // TILELOADD 640(DI)(R14*1), T2
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
-	BYTE    $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
 
 block:
 	VMOVUPS          512(DI), Z16
@@ -571,67 +765,70 @@ block:
 	VSUBPS           Z31, Z26, Z26
 	VFMADD231PS      Z27, Z26, Z4
 	VFMADD231PS.BCST (AX)(R10*4), Z17, Z4
-	VPADDD           320(R8), Z31, Z28
-	VMULPS.BCST      (BX)(R12*1), Z16, Z29
-	VSUBPS           Z31, Z28, Z28
-	VFMADD231PS      Z29, Z28, Z5
-	VFMADD231PS.BCST (AX)(R12*1), Z17, Z5
-	VPADDD           384(R8), Z31, Z18
-	VMULPS.BCST      (BX)(R11*2), Z16, Z19
+	VPADDD           320(R8), Z31, Z18
+	VMULPS.BCST      (BX)(R12*1), Z16, Z19
 	VSUBPS           Z31, Z18, Z18
-	VFMADD231PS      Z19, Z18, Z6
-	VFMADD231PS.BCST (AX)(R11*2), Z17, Z6
-	VPADDD           448(R8), Z31, Z20
-	VMULPS.BCST      (BX)(R13*1), Z16, Z21
+	VFMADD231PS      Z19, Z18, Z5
+	VFMADD231PS.BCST (AX)(R12*1), Z17, Z5
+	VPADDD           384(R8), Z31, Z20
+	VMULPS.BCST      (BX)(R11*2), Z16, Z21
 	VSUBPS           Z31, Z20, Z20
-	VFMADD231PS      Z21, Z20, Z7
+	VFMADD231PS      Z21, Z20, Z6
+	VFMADD231PS.BCST (AX)(R11*2), Z17, Z6
+	VPADDD           448(R8), Z31, Z22
+	VMULPS.BCST      (BX)(R13*1), Z16, Z23
+	VSUBPS           Z31, Z22, Z22
+	VFMADD231PS      Z23, Z22, Z7
 	VFMADD231PS.BCST (AX)(R13*1), Z17, Z7
+	CMPQ             SI, 112(SP)
+	JEQ              nextTurn
+
+next:
 	BYTE             $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
 	ADDQ             $0x20, SI
-	CMPQ             SI, 8(SP)
-	CMOVQHI          8(SP), SI
-	VPADDD           512(R8), Z31, Z22
-	VMULPS.BCST      (DX), Z16, Z23
-	VSUBPS           Z31, Z22, Z22
-	VFMADD231PS      Z23, Z22, Z8
-	VFMADD231PS.BCST (R15), Z17, Z8
-	VPADDD           576(R8), Z31, Z24
-	VMULPS.BCST      (DX)(R10*1), Z16, Z25
+	VPADDD           512(R8), Z31, Z24
+	VMULPS.BCST      (DX), Z16, Z25
 	VSUBPS           Z31, Z24, Z24
-	VFMADD231PS      Z25, Z24, Z9
-	VFMADD231PS.BCST (R15)(R10*1), Z17, Z9
-	VPADDD           640(R8), Z31, Z26
-	VMULPS.BCST      (DX)(R10*2), Z16, Z27
+	VFMADD231PS      Z25, Z24, Z8
+	VFMADD231PS.BCST (R15), Z17, Z8
+	VPADDD           576(R8), Z31, Z26
+	VMULPS.BCST      (DX)(R10*1), Z16, Z27
 	VSUBPS           Z31, Z26, Z26
-	VFMADD231PS      Z27, Z26, Z10
+	VFMADD231PS      Z27, Z26, Z9
+	VFMADD231PS.BCST (R15)(R10*1), Z17, Z9
+	VPADDD           640(R8), Z31, Z18
+	VMULPS.BCST      (DX)(R10*2), Z16, Z19
+	VSUBPS           Z31, Z18, Z18
+	VFMADD231PS      Z19, Z18, Z10
 	VFMADD231PS.BCST (R15)(R10*2), Z17, Z10
-	VPADDD           704(R8), Z31, Z28
-	VMULPS.BCST      (DX)(R11*1), Z16, Z29
-	VSUBPS           Z31, Z28, Z28
-	VFMADD231PS      Z29, Z28, Z11
+	VPADDD           704(R8), Z31, Z20
+	VMULPS.BCST      (DX)(R11*1), Z16, Z21
+	VSUBPS           Z31, Z20, Z20
+	VFMADD231PS      Z21, Z20, Z11
 	VFMADD231PS.BCST (R15)(R11*1), Z17, Z11
-	BYTE             $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x94; BYTE $0x37; BYTE $0x00; BYTE $0x05; BYTE $0x00; BYTE $0x00 // TILELOADD 1280(DI)(R14*1), T2
+	BYTE             $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
 	BYTE             $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
 	BYTE             $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
-	VPADDD           768(R8), Z31, Z18
-	VMULPS.BCST      (DX)(R10*4), Z16, Z19
-	VSUBPS           Z31, Z18, Z18
-	VFMADD231PS      Z19, Z18, Z12
-	VFMADD231PS.BCST (R15)(R10*4), Z17, Z12
-	VPADDD           832(R8), Z31, Z20
-	VMULPS.BCST      (DX)(R12*1), Z16, Z21
-	VSUBPS           Z31, Z20, Z20
-	VFMADD231PS      Z21, Z20, Z13
-	VFMADD231PS.BCST (R15)(R12*1), Z17, Z13
-	VPADDD           896(R8), Z31, Z22
-	VMULPS.BCST      (DX)(R11*2), Z16, Z23
+	ADDQ             $0x00000280, CX
+	VPADDD           768(R8), Z31, Z22
+	VMULPS.BCST      (DX)(R10*4), Z16, Z23
 	VSUBPS           Z31, Z22, Z22
-	VFMADD231PS      Z23, Z22, Z14
-	VFMADD231PS.BCST (R15)(R11*2), Z17, Z14
-	VPADDD           960(R8), Z31, Z24
-	VMULPS.BCST      (DX)(R13*1), Z16, Z25
+	VFMADD231PS      Z23, Z22, Z12
+	VFMADD231PS.BCST (R15)(R10*4), Z17, Z12
+	VPADDD           832(R8), Z31, Z24
+	VMULPS.BCST      (DX)(R12*1), Z16, Z25
 	VSUBPS           Z31, Z24, Z24
-	VFMADD231PS      Z25, Z24, Z15
+	VFMADD231PS      Z25, Z24, Z13
+	VFMADD231PS.BCST (R15)(R12*1), Z17, Z13
+	VPADDD           896(R8), Z31, Z26
+	VMULPS.BCST      (DX)(R11*2), Z16, Z27
+	VSUBPS           Z31, Z26, Z26
+	VFMADD231PS      Z27, Z26, Z14
+	VFMADD231PS.BCST (R15)(R11*2), Z17, Z14
+	VPADDD           960(R8), Z31, Z18
+	VMULPS.BCST      (DX)(R13*1), Z16, Z19
+	VSUBPS           Z31, Z18, Z18
+	VFMADD231PS      Z19, Z18, Z15
 	VFMADD231PS.BCST (R15)(R13*1), Z17, Z15
 	XCHGQ            R8, R9
 	ADDQ             $0x00000280, DI
@@ -639,110 +836,277 @@ block:
 	ADDQ             $0x04, AX
 	ADDQ             $0x04, DX
 	ADDQ             $0x04, R15
-	DECQ             CX
+	DECQ             80(SP)
 	JNZ              block
-	MOVQ             16(SP), SI
-	MOVQ             ldc+16(FP), CX
-	VMOVUPS          Z0, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z1, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z2, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z3, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z4, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z5, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z6, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z7, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z8, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z9, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z10, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z11, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z12, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z13, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z14, (SI)
-	LEAQ             (SI)(CX*4), SI
-	VMOVUPS          Z15, (SI)
-	LEAQ             (SI)(CX*4), SI
-	MOVQ             SI, 16(SP)
-	MOVQ             R10, CX
-	SHLQ             $0x04, CX
-	ADDQ             CX, (SP)
-	DECQ             24(SP)
-	JNZ              group
-	BYTE             $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
+	MOVQ             64(SP), BX
+	MOVQ             ldc+24(FP), DX
+	VMOVUPS          Z0, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z1, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z2, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z3, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z4, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z5, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z6, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z7, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z8, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z9, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z10, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z11, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z12, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z13, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z14, (BX)
+	LEAQ             (BX)(DX*4), BX
+	VMOVUPS          Z15, (BX)
+	LEAQ             (BX)(DX*4), BX
+	DECQ             72(SP)
+	JZ               half
+	MOVQ             BX, 64(SP)
+	MOVQ             R10, BX
+	SHLQ             $0x04, BX
+	ADDQ             56(SP), BX
+	CMPQ             72(SP), $0x01
+	JNE              enter
+	MOVQ             m+64(FP), BX
+	SUBQ             $0x10, BX
+	IMULQ            DX, BX
+	SHLQ             $0x02, BX
+	ADDQ             16(SP), BX
+	MOVQ             BX, 64(SP)
+	MOVQ             32(SP), BX
+
+enter:
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	SHRQ $0x03, DX
+	LEAQ (BX)(DX*1), AX
+	LEAQ (AX)(R10*8), R15
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+half:
+	ADDQ $0x40, 16(SP)
+	MOVQ 48(SP), BX
+	XORQ 40(SP), BX
+	MOVQ BX, 48(SP)
+	MOVQ scratch+8(FP), DX
+	ADDQ $0x00000800, DX
+	CMPQ BX, DX
+	JEQ  done
+	MOVQ 24(SP), BX
+	MOVQ BX, 72(SP)
+	MOVQ 16(SP), BX
+	MOVQ BX, 64(SP)
+	MOVQ a+32(FP), BX
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	SHRQ $0x03, DX
+	LEAQ (BX)(DX*1), AX
+	LEAQ (AX)(R10*8), R15
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+done:
+	DECQ 8(SP)
+	JNZ  panel
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	VZEROUPPER
 	RET
 
-// func unpackQ8x0Tiles(low *byte, high *byte, b *byte, blocks int)
-// Requires: AVX, AVX512F
-TEXT ·unpackQ8x0Tiles(SB), NOSPLIT, $0-32
-	MOVQ         low+0(FP), DI
-	MOVQ         high+8(FP), SI
-	MOVQ         b+16(FP), DX
-	MOVQ         blocks+24(FP), CX
-	MOVL         $0x80808080, AX
-	VPBROADCASTD AX, Z30
+firstTurn:
+	DECQ    104(SP)
+	JZ      firstHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
 
-block:
+firstEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  first
+
+firstHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  firstEnter
+
+secondTurn:
+	DECQ    104(SP)
+	JZ      secondHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+secondEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  second
+
+secondHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  secondEnter
+
+nextTurn:
+	DECQ    104(SP)
+	JZ      nextHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+nextEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  next
+
+nextHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  nextEnter
+
+// func mulQ8x0Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·mulQ8x0Tiles(SB), NOSPLIT, $120-80
+	MOVQ         tiles+0(FP), AX
+	BYTE         $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x04; BYTE $0x20 // LDTILECFG (AX)
+	MOVQ         b+48(FP), AX
+	MOVQ         AX, (SP)
+	MOVQ         panels+72(FP), AX
+	MOVQ         AX, 8(SP)
+	MOVQ         c+16(FP), AX
+	MOVQ         AX, 16(SP)
+	MOVQ         step+40(FP), R10
+	LEAQ         (R10)(R10*2), R11
+	LEAQ         (R11)(R10*2), R12
+	LEAQ         (R12)(R10*2), R13
+	MOVQ         $0x00000040, R14
+	MOVQ         m+64(FP), AX
+	LEAQ         -16(AX), CX
+	IMULQ        R10, CX
+	MOVQ         a+32(FP), SI
+	ADDQ         SI, CX
+	MOVQ         CX, 32(SP)
+	ADDQ         $0x0f, AX
+	SHRQ         $0x04, AX
+	MOVQ         AX, 24(SP)
+	MOVL         $0x4b400000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x0f0f0f0f, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x80808080, AX
+	VPBROADCASTD AX, Z29
+
+panel:
+	MOVQ   scratch+8(FP), DI
+	ADDQ   $0x00000800, DI
+	MOVQ   DI, 48(SP)
+	MOVQ   DI, 88(SP)
+	MOVQ   blocks+56(FP), CX
+	IMUL3Q $0x00000240, CX, SI
+	ADDQ   DI, SI
+	MOVQ   SI, DX
+	XORQ   DI, DX
+	MOVQ   DX, 40(SP)
+	MOVQ   (SP), DX
+
+unpack:
 	VMOVDQU64 (DX), Z0
-	VPXORD    Z30, Z0, Z0
+	VPXORD    Z29, Z0, Z0
 	VMOVDQU64 Z0, (DI)
 	VMOVDQU64 64(DX), Z1
-	VPXORD    Z30, Z1, Z1
+	VPXORD    Z29, Z1, Z1
 	VMOVDQU64 Z1, (SI)
 	VMOVDQU64 128(DX), Z2
-	VPXORD    Z30, Z2, Z2
+	VPXORD    Z29, Z2, Z2
 	VMOVDQU64 Z2, 64(DI)
 	VMOVDQU64 192(DX), Z3
-	VPXORD    Z30, Z3, Z3
+	VPXORD    Z29, Z3, Z3
 	VMOVDQU64 Z3, 64(SI)
 	VMOVDQU64 256(DX), Z4
-	VPXORD    Z30, Z4, Z4
+	VPXORD    Z29, Z4, Z4
 	VMOVDQU64 Z4, 128(DI)
 	VMOVDQU64 320(DX), Z5
-	VPXORD    Z30, Z5, Z5
+	VPXORD    Z29, Z5, Z5
 	VMOVDQU64 Z5, 128(SI)
 	VMOVDQU64 384(DX), Z6
-	VPXORD    Z30, Z6, Z6
+	VPXORD    Z29, Z6, Z6
 	VMOVDQU64 Z6, 192(DI)
 	VMOVDQU64 448(DX), Z7
-	VPXORD    Z30, Z7, Z7
+	VPXORD    Z29, Z7, Z7
 	VMOVDQU64 Z7, 192(SI)
 	VMOVDQU64 512(DX), Z0
-	VPXORD    Z30, Z0, Z0
+	VPXORD    Z29, Z0, Z0
 	VMOVDQU64 Z0, 256(DI)
 	VMOVDQU64 576(DX), Z1
-	VPXORD    Z30, Z1, Z1
+	VPXORD    Z29, Z1, Z1
 	VMOVDQU64 Z1, 256(SI)
 	VMOVDQU64 640(DX), Z2
-	VPXORD    Z30, Z2, Z2
+	VPXORD    Z29, Z2, Z2
 	VMOVDQU64 Z2, 320(DI)
 	VMOVDQU64 704(DX), Z3
-	VPXORD    Z30, Z3, Z3
+	VPXORD    Z29, Z3, Z3
 	VMOVDQU64 Z3, 320(SI)
 	VMOVDQU64 768(DX), Z4
-	VPXORD    Z30, Z4, Z4
+	VPXORD    Z29, Z4, Z4
 	VMOVDQU64 Z4, 384(DI)
 	VMOVDQU64 832(DX), Z5
-	VPXORD    Z30, Z5, Z5
+	VPXORD    Z29, Z5, Z5
 	VMOVDQU64 Z5, 384(SI)
 	VMOVDQU64 896(DX), Z6
-	VPXORD    Z30, Z6, Z6
+	VPXORD    Z29, Z6, Z6
 	VMOVDQU64 Z6, 448(DI)
 	VMOVDQU64 960(DX), Z7
-	VPXORD    Z30, Z7, Z7
+	VPXORD    Z29, Z7, Z7
 	VMOVDQU64 Z7, 448(SI)
 	VCVTPH2PS 1024(DX), Z16
 	VMOVUPS   Z16, 512(DI)
@@ -752,6 +1116,321 @@ block:
 	ADDQ      $0x00000240, DI
 	ADDQ      $0x00000240, SI
 	DECQ      CX
-	JNZ       block
+	JNZ       unpack
+	MOVQ      DX, (SP)
+	MOVQ      24(SP), SI
+	MOVQ      SI, 104(SP)
+	MOVQ      24(SP), BX
+	MOVQ      BX, 72(SP)
+	MOVQ      16(SP), BX
+	MOVQ      BX, 64(SP)
+	MOVQ      a+32(FP), BX
+	MOVQ      BX, 56(SP)
+	MOVQ      56(SP), BX
+	MOVQ      blocks+56(FP), DX
+	MOVQ      DX, 80(SP)
+	SHLQ      $0x05, DX
+	ADDQ      DX, BX
+	LEAQ      (BX)(R10*8), DX
+	MOVQ      48(SP), DI
+	MOVQ      a+32(FP), SI
+	MOVQ      SI, 96(SP)
+	MOVQ      blocks+56(FP), CX
+	SHLQ      $0x05, CX
+	ADDQ      SI, CX
+	MOVQ      CX, 112(SP)
+	MOVQ      88(SP), CX
+	MOVQ      scratch+8(FP), R8
+	LEAQ      1024(R8), R9
+	CMPQ      SI, 112(SP)
+	JEQ       firstTurn
+
+first:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000240, CX
+	BYTE $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x30 // TILESTORED T0, (R8)(R14*1)
+	CMPQ SI, 112(SP)
+	JEQ  secondTurn
+
+second:
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ $0x20, SI
+	BYTE $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ $0x00000240, CX
+
+group:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+block:
+	VMOVUPS     512(DI), Z16
+	VPADDD      (R8), Z31, Z18
+	VMULPS.BCST (BX), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z0
+	VPADDD      64(R8), Z31, Z20
+	VMULPS.BCST (BX)(R10*1), Z16, Z21
+	VSUBPS      Z31, Z20, Z20
+	VFMADD231PS Z21, Z20, Z1
+	VPADDD      128(R8), Z31, Z22
+	VMULPS.BCST (BX)(R10*2), Z16, Z23
+	VSUBPS      Z31, Z22, Z22
+	VFMADD231PS Z23, Z22, Z2
+	VPADDD      192(R8), Z31, Z24
+	VMULPS.BCST (BX)(R11*1), Z16, Z25
+	VSUBPS      Z31, Z24, Z24
+	VFMADD231PS Z25, Z24, Z3
+	BYTE        $0xc4; BYTE $0x82; BYTE $0x7a; BYTE $0x4b; BYTE $0x04; BYTE $0x31 // TILESTORED T0, (R9)(R14*1)
+	VPADDD      256(R8), Z31, Z26
+	VMULPS.BCST (BX)(R10*4), Z16, Z27
+	VSUBPS      Z31, Z26, Z26
+	VFMADD231PS Z27, Z26, Z4
+	VPADDD      320(R8), Z31, Z18
+	VMULPS.BCST (BX)(R12*1), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z5
+	VPADDD      384(R8), Z31, Z20
+	VMULPS.BCST (BX)(R11*2), Z16, Z21
+	VSUBPS      Z31, Z20, Z20
+	VFMADD231PS Z21, Z20, Z6
+	VPADDD      448(R8), Z31, Z22
+	VMULPS.BCST (BX)(R13*1), Z16, Z23
+	VSUBPS      Z31, Z22, Z22
+	VFMADD231PS Z23, Z22, Z7
+	CMPQ        SI, 112(SP)
+	JEQ         nextTurn
+
+next:
+	BYTE        $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x0c; BYTE $0x16 // TILELOADD (SI)(R10*1), T1
+	ADDQ        $0x20, SI
+	VPADDD      512(R8), Z31, Z24
+	VMULPS.BCST (DX), Z16, Z25
+	VSUBPS      Z31, Z24, Z24
+	VFMADD231PS Z25, Z24, Z8
+	VPADDD      576(R8), Z31, Z26
+	VMULPS.BCST (DX)(R10*1), Z16, Z27
+	VSUBPS      Z31, Z26, Z26
+	VFMADD231PS Z27, Z26, Z9
+	VPADDD      640(R8), Z31, Z18
+	VMULPS.BCST (DX)(R10*2), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z10
+	VPADDD      704(R8), Z31, Z20
+	VMULPS.BCST (DX)(R11*1), Z16, Z21
+	VSUBPS      Z31, Z20, Z20
+	VFMADD231PS Z21, Z20, Z11
+	BYTE        $0xc4; BYTE $0xa2; BYTE $0x7b; BYTE $0x4b; BYTE $0x14; BYTE $0x31 // TILELOADD (CX)(R14*1), T2
+	BYTE        $0xc4; BYTE $0xe2; BYTE $0x7b; BYTE $0x49; BYTE $0xc0 // TILEZERO T0
+	BYTE        $0xc4; BYTE $0xe2; BYTE $0x6b; BYTE $0x5e; BYTE $0xc1 // TDPBSSD T2, T1, T0
+	ADDQ        $0x00000240, CX
+	VPADDD      768(R8), Z31, Z22
+	VMULPS.BCST (DX)(R10*4), Z16, Z23
+	VSUBPS      Z31, Z22, Z22
+	VFMADD231PS Z23, Z22, Z12
+	VPADDD      832(R8), Z31, Z24
+	VMULPS.BCST (DX)(R12*1), Z16, Z25
+	VSUBPS      Z31, Z24, Z24
+	VFMADD231PS Z25, Z24, Z13
+	VPADDD      896(R8), Z31, Z26
+	VMULPS.BCST (DX)(R11*2), Z16, Z27
+	VSUBPS      Z31, Z26, Z26
+	VFMADD231PS Z27, Z26, Z14
+	VPADDD      960(R8), Z31, Z18
+	VMULPS.BCST (DX)(R13*1), Z16, Z19
+	VSUBPS      Z31, Z18, Z18
+	VFMADD231PS Z19, Z18, Z15
+	XCHGQ       R8, R9
+	ADDQ        $0x00000240, DI
+	ADDQ        $0x04, BX
+	ADDQ        $0x04, DX
+	DECQ        80(SP)
+	JNZ         block
+	MOVQ        64(SP), BX
+	MOVQ        ldc+24(FP), DX
+	VMOVUPS     Z0, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z1, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z2, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z3, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z4, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z5, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z6, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z7, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z8, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z9, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z10, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z11, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z12, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z13, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z14, (BX)
+	LEAQ        (BX)(DX*4), BX
+	VMOVUPS     Z15, (BX)
+	LEAQ        (BX)(DX*4), BX
+	DECQ        72(SP)
+	JZ          half
+	MOVQ        BX, 64(SP)
+	MOVQ        R10, BX
+	SHLQ        $0x04, BX
+	ADDQ        56(SP), BX
+	CMPQ        72(SP), $0x01
+	JNE         enter
+	MOVQ        m+64(FP), BX
+	SUBQ        $0x10, BX
+	IMULQ       DX, BX
+	SHLQ        $0x02, BX
+	ADDQ        16(SP), BX
+	MOVQ        BX, 64(SP)
+	MOVQ        32(SP), BX
+
+enter:
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+half:
+	ADDQ $0x40, 16(SP)
+	MOVQ 48(SP), BX
+	XORQ 40(SP), BX
+	MOVQ BX, 48(SP)
+	MOVQ scratch+8(FP), DX
+	ADDQ $0x00000800, DX
+	CMPQ BX, DX
+	JEQ  done
+	MOVQ 24(SP), BX
+	MOVQ BX, 72(SP)
+	MOVQ 16(SP), BX
+	MOVQ BX, 64(SP)
+	MOVQ a+32(FP), BX
+	MOVQ BX, 56(SP)
+	MOVQ 56(SP), BX
+	MOVQ blocks+56(FP), DX
+	MOVQ DX, 80(SP)
+	SHLQ $0x05, DX
+	ADDQ DX, BX
+	LEAQ (BX)(R10*8), DX
+	MOVQ 48(SP), DI
+	JMP  group
+
+done:
+	DECQ 8(SP)
+	JNZ  panel
+	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0xc0 // TILERELEASE
 	VZEROUPPER
 	RET
+
+firstTurn:
+	DECQ    104(SP)
+	JZ      firstHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+firstEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  first
+
+firstHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  firstEnter
+
+secondTurn:
+	DECQ    104(SP)
+	JZ      secondHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+secondEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  second
+
+secondHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  secondEnter
+
+nextTurn:
+	DECQ    104(SP)
+	JZ      nextHalf
+	MOVQ    R10, SI
+	SHLQ    $0x04, SI
+	ADDQ    96(SP), SI
+	CMPQ    104(SP), $0x01
+	CMOVQEQ 32(SP), SI
+
+nextEnter:
+	MOVQ SI, 96(SP)
+	MOVQ blocks+56(FP), CX
+	SHLQ $0x05, CX
+	ADDQ SI, CX
+	MOVQ CX, 112(SP)
+	MOVQ 88(SP), CX
+	JMP  next
+
+nextHalf:
+	MOVQ 40(SP), SI
+	XORQ SI, 88(SP)
+	MOVQ 24(SP), SI
+	MOVQ SI, 104(SP)
+	MOVQ a+32(FP), SI
+	JMP  nextEnter

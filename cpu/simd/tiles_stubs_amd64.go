@@ -16,34 +16,17 @@ func mulBF16Tile(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byt
 //go:noescape
 func mulBF16Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byte, steps int, groups int, panels int)
 
-// unpackQ4x0Tiles unpacks the blocks of a panel to records of 576 bytes, those of
-// outputs 0 to 15 at low and of 16 to 31 at high.
+// mulQ4x0Tiles multiplies m ≥ 16 rows with panels of blocks ≥ 1; ldc counts elements, step bytes.
 //
 //go:noescape
-func unpackQ4x0Tiles(low *byte, high *byte, b *byte, blocks int)
+func mulQ4x0Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)
 
-// mulQ4x0Tiles multiplies groups of 16 rows with 16 outputs, whose blocks, unpacked, are
-// at records, with two records more behind them that are read and not used; slots
-// are 2048 bytes. ldc counts elements, step bytes.
+// mulQ4x1Tiles multiplies m ≥ 16 rows with panels of blocks ≥ 1; ldc counts elements, step bytes.
 //
 //go:noescape
-func mulQ4x0Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, records *byte, blocks int, groups int, slots *byte)
+func mulQ4x1Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)
 
-// unpackQ4x1Tiles unpacks the blocks of a panel to records of 640 bytes, those of
-// outputs 0 to 15 at low and of 16 to 31 at high.
+// mulQ8x0Tiles multiplies m ≥ 16 rows with panels of blocks ≥ 1; ldc counts elements, step bytes.
 //
 //go:noescape
-func unpackQ4x1Tiles(low *byte, high *byte, b *byte, blocks int)
-
-// mulQ4x1Tiles multiplies groups of 16 rows with 16 outputs, whose blocks, unpacked, are
-// at records, with two records more behind them that are read and not used; slots
-// are 2048 bytes. ldc counts elements, step bytes.
-//
-//go:noescape
-func mulQ4x1Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, records *byte, blocks int, groups int, slots *byte)
-
-// unpackQ8x0Tiles unpacks the blocks of a panel to records of 576 bytes, those of
-// outputs 0 to 15 at low and of 16 to 31 at high.
-//
-//go:noescape
-func unpackQ8x0Tiles(low *byte, high *byte, b *byte, blocks int)
+func mulQ8x0Tiles(tiles *[64]byte, scratch *byte, c *float32, ldc int, a *byte, step int, b *byte, blocks int, m int, panels int)

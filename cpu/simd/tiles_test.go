@@ -178,12 +178,11 @@ func TestTilesBF16Rows(t *testing.T) {
 
 // storm makes the system interrupt threads that compute: by the profiler's
 // signals, by the garbage collector, and by goroutines that change threads.
-func storm(t *testing.T, d time.Duration, work func(i int)) {
+func storm(t *testing.T, d time.Duration, work func()) {
 	t.Helper()
 	if testing.Short() {
 		d /= 4
 	}
-	runtime.SetCPUProfileRate(2000)
 	var profile bytes.Buffer
 	profiling := pprof.StartCPUProfile(&profile) == nil // not if one runs already
 	defer func() {
@@ -208,12 +207,12 @@ func storm(t *testing.T, d time.Duration, work func(i int)) {
 		}
 	}()
 	end := time.Now().Add(d)
-	for i := range 3 * runtime.GOMAXPROCS(0) {
+	for range 3 * runtime.GOMAXPROCS(0) {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
 			for time.Now().Before(end) {
-				work(i)
+				work()
 				runtime.Gosched()
 			}
 		}()
@@ -227,30 +226,37 @@ func storm(t *testing.T, d time.Duration, work func(i int)) {
 func TestTilesUnderSignals(t *testing.T) {
 	kernels := tilesHere(t)
 	r := rand.New(rand.NewPCG(7, 8))
-	var products []*tileProduct
+	var products []func(c []float32)
 	var want [][]float32
-	for range 12 {
+	add := func(n int, f func(c []float32)) {
+		c := make([]float32, n)
+		f(c)
+		products, want = append(products, f), append(want, c)
+	}
+	for i := range 12 {
 		p := newTileProduct(r, 64+r.IntN(1000), 1+r.IntN(120), 1+r.IntN(6), bf16Draws(r)["normal"])
-		products = append(products, p)
-		want = append(want, p.run(t, kernels, 0, p.m))
+		add(p.m*p.ldc, func(c []float32) { kernels.TilesBF16(c, p.ldc, p.a, p.step, p.b, p.k, p.m, p.panels) })
+		kind, m, blocks, panels := &blockKinds[i%len(blockKinds)], TilesLeast+r.IntN(120), 1+r.IntN(40), 1+r.IntN(6)
+		a, step := formed(r, m, 32*blocks)
+		b := kind.panels(r, panels*blocks)
+		add(m*panels*Panel, func(c []float32) {
+			tilesBlocks(kernels, kind)(alignedBytes(kernels.TilesScratch(blocks)), c, panels*Panel, a, step, b, blocks, m, panels)
+		})
 	}
 	var mu sync.Mutex
 	counts, wrong := 0, ""
-	storm(t, 2*time.Second, func(i int) {
-		p := products[i%len(products)]
-		c := make([]float32, p.m*p.ldc)
-		for range 20 {
-			kernels.TilesBF16(c, p.ldc, p.a, p.step, p.b, p.k, p.m, p.panels)
-			for e := range c {
-				if e%p.ldc < p.panels*Panel && math.Float32bits(c[e]) != math.Float32bits(want[i%len(products)][e]) {
-					mu.Lock()
-					wrong = fmt.Sprintf("product %d: element %d is %v, want %v", i, e, c[e], want[i%len(products)][e])
-					mu.Unlock()
-				}
+	storm(t, 2*time.Second, func() {
+		for i := range products {
+			c := make([]float32, len(want[i]))
+			products[i](c)
+			if err := bitsDiffer(c, want[i]); err != nil {
+				mu.Lock()
+				wrong = fmt.Sprintf("product %d: %v", i, err)
+				mu.Unlock()
 			}
 		}
 		mu.Lock()
-		counts += 20
+		counts += len(products)
 		mu.Unlock()
 	})
 	if wrong != "" {

@@ -40,10 +40,7 @@ func tiles(c *build.Context) {
 	t.bf16("mulBF16Tile", 1)
 	t.bf16("mulBF16Tiles", 2)
 	for _, b := range blockTypes {
-		t.unpackBlocks(b)
-		if b.zero == 0 || b.nibbles { // unpacked, Q8_0 is as Q4_0 is
-			(&blockTiles{tileContext: t, blockType: b}).emit()
-		}
+		(&blockTiles{tileContext: t, blockType: b}).emit()
 	}
 }
 
