@@ -119,7 +119,7 @@ without3:
 	MOVQ  R11, R12
 	ANDQ  $-128, R12
 
-four20:
+some20:
 	CMPQ        CX, R12
 	JGE         rest21
 	VMOVUPS     (DX)(CX*1), Y3
@@ -151,7 +151,7 @@ four20:
 	VADDPS      Y4, Y3, Y3
 	VMOVUPS     Y3, 96(BX)(CX*1)
 	ADDQ        $+128, CX
-	JMP         four20
+	JMP         some20
 
 rest21:
 vector22:
@@ -187,7 +187,7 @@ without19:
 	MOVQ R11, R12
 	ANDQ $-128, R12
 
-four26:
+some26:
 	CMPQ        CX, R12
 	JGE         rest27
 	VMOVUPS     (DX)(CX*1), Y3
@@ -211,7 +211,7 @@ four26:
 	VMULPS      Y1, Y3, Y3
 	VMOVUPS     Y3, 96(BX)(CX*1)
 	ADDQ        $+128, CX
-	JMP         four26
+	JMP         some26
 
 rest27:
 vector28:
@@ -246,7 +246,7 @@ without18:
 	MOVQ  R11, R12
 	ANDQ  $-128, R12
 
-four33:
+some33:
 	CMPQ    CX, R12
 	JGE     rest34
 	VMOVUPS (DX)(CX*1), Y3
@@ -274,7 +274,7 @@ four33:
 	VADDPS  Y4, Y3, Y3
 	VMOVUPS Y3, 96(BX)(CX*1)
 	ADDQ    $+128, CX
-	JMP     four33
+	JMP     some33
 
 rest34:
 vector35:
@@ -308,7 +308,7 @@ without32:
 	MOVQ R11, R12
 	ANDQ $-128, R12
 
-four39:
+some39:
 	CMPQ    CX, R12
 	JGE     rest40
 	VMOVUPS (DX)(CX*1), Y3
@@ -328,7 +328,7 @@ four39:
 	VMULPS  Y1, Y3, Y3
 	VMOVUPS Y3, 96(BX)(CX*1)
 	ADDQ    $+128, CX
-	JMP     four39
+	JMP     some39
 
 rest40:
 vector41:
@@ -514,7 +514,7 @@ without3:
 	MOVQ  R11, R12
 	ANDQ  $-128, R12
 
-four20:
+some20:
 	CMPQ        CX, R12
 	JGE         rest21
 	VMOVUPS     (DX)(CX*1), Y3
@@ -554,7 +554,7 @@ four20:
 	VADDPS      Y3, Y4, Y4
 	VMOVUPS     Y4, 96(BX)(CX*1)
 	ADDQ        $+128, CX
-	JMP         four20
+	JMP         some20
 
 rest21:
 vector22:
@@ -594,7 +594,7 @@ without19:
 	MOVQ R11, R12
 	ANDQ $-128, R12
 
-four26:
+some26:
 	CMPQ        CX, R12
 	JGE         rest27
 	VMOVUPS     (DX)(CX*1), Y3
@@ -626,7 +626,7 @@ four26:
 	VMULPS      Y1, Y4, Y4
 	VMOVUPS     Y4, 96(BX)(CX*1)
 	ADDQ        $+128, CX
-	JMP         four26
+	JMP         some26
 
 rest27:
 vector28:
@@ -665,7 +665,7 @@ without18:
 	MOVQ  R11, R12
 	ANDQ  $-128, R12
 
-four33:
+some33:
 	CMPQ    CX, R12
 	JGE     rest34
 	VMOVUPS (DX)(CX*1), Y3
@@ -701,7 +701,7 @@ four33:
 	VADDPS  Y3, Y4, Y4
 	VMOVUPS Y4, 96(BX)(CX*1)
 	ADDQ    $+128, CX
-	JMP     four33
+	JMP     some33
 
 rest34:
 vector35:
@@ -739,7 +739,7 @@ without32:
 	MOVQ R11, R12
 	ANDQ $-128, R12
 
-four39:
+some39:
 	CMPQ    CX, R12
 	JGE     rest40
 	VMOVUPS (DX)(CX*1), Y3
@@ -767,7 +767,7 @@ four39:
 	VMULPS  Y1, Y4, Y4
 	VMOVUPS Y4, 96(BX)(CX*1)
 	ADDQ    $+128, CX
-	JMP     four39
+	JMP     some39
 
 rest40:
 vector41:
@@ -2408,7 +2408,7 @@ row1:
 	MOVQ   R9, R10
 	ANDQ   $-128, R10
 
-four3:
+some3:
 	CMPQ   R8, R10
 	JGE    rest4
 	VADDPS (DX)(R8*1), Y2, Y2
@@ -2416,7 +2416,7 @@ four3:
 	VADDPS 64(DX)(R8*1), Y4, Y4
 	VADDPS 96(DX)(R8*1), Y5, Y5
 	ADDQ   $+128, R8
-	JMP    four3
+	JMP    some3
 
 rest4:
 vector5:
@@ -2460,7 +2460,7 @@ done7:
 	MOVQ         R9, R10
 	ANDQ         $-128, R10
 
-four8:
+some8:
 	CMPQ        R8, R10
 	JGE         rest9
 	VMOVUPS     (DX)(R8*1), Y11
@@ -2480,7 +2480,7 @@ four8:
 	VADDPS      Y11, Y10, Y10
 	VFMADD231PS Y11, Y11, Y6
 	ADDQ        $+128, R8
-	JMP         four8
+	JMP         some8
 
 rest9:
 vector10:
@@ -2555,7 +2555,7 @@ done12:
 	MOVQ         R9, R10
 	ANDQ         $-128, R10
 
-four15:
+some15:
 	CMPQ        R8, R10
 	JGE         rest16
 	VMOVUPS     (DX)(R8*1), Y5
@@ -2587,7 +2587,7 @@ four15:
 	VFMADD213PS Y6, Y7, Y5
 	VMOVUPS     Y5, 96(BX)(R8*1)
 	ADDQ        $+128, R8
-	JMP         four15
+	JMP         some15
 
 rest16:
 vector17:
@@ -2623,7 +2623,7 @@ without14:
 	MOVQ R9, R10
 	ANDQ $-128, R10
 
-four21:
+some21:
 	CMPQ        R8, R10
 	JGE         rest22
 	VMOVUPS     (DX)(R8*1), Y5
@@ -2651,7 +2651,7 @@ four21:
 	VMULPS      Y6, Y5, Y5
 	VMOVUPS     Y5, 96(BX)(R8*1)
 	ADDQ        $+128, R8
-	JMP         four21
+	JMP         some21
 
 rest22:
 vector23:
@@ -2688,7 +2688,7 @@ without13:
 	MOVQ  R9, R10
 	ANDQ  $-128, R10
 
-four28:
+some28:
 	CMPQ        R8, R10
 	JGE         rest29
 	VMOVUPS     (DX)(R8*1), Y5
@@ -2716,7 +2716,7 @@ four28:
 	VADDPS      Y6, Y5, Y5
 	VMOVUPS     Y5, 96(BX)(R8*1)
 	ADDQ        $+128, R8
-	JMP         four28
+	JMP         some28
 
 rest29:
 vector30:
@@ -2750,7 +2750,7 @@ without27:
 	MOVQ R9, R10
 	ANDQ $-128, R10
 
-four34:
+some34:
 	CMPQ        R8, R10
 	JGE         rest35
 	VMOVUPS     (DX)(R8*1), Y5
@@ -2770,7 +2770,7 @@ four34:
 	VFMADD213PS Y4, Y3, Y5
 	VMOVUPS     Y5, 96(BX)(R8*1)
 	ADDQ        $+128, R8
-	JMP         four34
+	JMP         some34
 
 rest35:
 vector36:
@@ -2852,7 +2852,7 @@ row1:
 	MOVQ   R9, R10
 	ANDQ   $-128, R10
 
-four3:
+some3:
 	CMPQ        R8, R10
 	JGE         rest4
 	VMOVUPS     (DX)(R8*1), Y5
@@ -2864,7 +2864,7 @@ four3:
 	VMOVUPS     96(DX)(R8*1), Y5
 	VFMADD231PS Y5, Y5, Y4
 	ADDQ        $+128, R8
-	JMP         four3
+	JMP         some3
 
 rest4:
 vector5:
@@ -2914,7 +2914,7 @@ done7:
 	MOVQ         R9, R10
 	ANDQ         $-128, R10
 
-four10:
+some10:
 	CMPQ        R8, R10
 	JGE         rest11
 	VMOVUPS     (DX)(R8*1), Y2
@@ -2942,7 +2942,7 @@ four10:
 	VFMADD213PS Y3, Y4, Y2
 	VMOVUPS     Y2, 96(BX)(R8*1)
 	ADDQ        $+128, R8
-	JMP         four10
+	JMP         some10
 
 rest11:
 vector12:
@@ -2976,7 +2976,7 @@ without9:
 	MOVQ R9, R10
 	ANDQ $-128, R10
 
-four16:
+some16:
 	CMPQ    R8, R10
 	JGE     rest17
 	VMOVUPS (DX)(R8*1), Y2
@@ -3000,7 +3000,7 @@ four16:
 	VMULPS  Y3, Y2, Y2
 	VMOVUPS Y2, 96(BX)(R8*1)
 	ADDQ    $+128, R8
-	JMP     four16
+	JMP     some16
 
 rest17:
 vector18:
@@ -3035,7 +3035,7 @@ without8:
 	MOVQ  R9, R10
 	ANDQ  $-128, R10
 
-four23:
+some23:
 	CMPQ    R8, R10
 	JGE     rest24
 	VMOVUPS (DX)(R8*1), Y2
@@ -3059,7 +3059,7 @@ four23:
 	VADDPS  Y3, Y2, Y2
 	VMOVUPS Y2, 96(BX)(R8*1)
 	ADDQ    $+128, R8
-	JMP     four23
+	JMP     some23
 
 rest24:
 vector25:
@@ -3091,7 +3091,7 @@ without22:
 	MOVQ R9, R10
 	ANDQ $-128, R10
 
-four29:
+some29:
 	CMPQ    R8, R10
 	JGE     rest30
 	VMOVUPS (DX)(R8*1), Y2
@@ -3107,7 +3107,7 @@ four29:
 	VMULPS  Y1, Y2, Y2
 	VMOVUPS Y2, 96(BX)(R8*1)
 	ADDQ    $+128, R8
-	JMP     four29
+	JMP     some29
 
 rest30:
 vector31:
@@ -3415,7 +3415,7 @@ TEXT ·largestAVX2(SB), NOSPLIT, $0-28
 	MOVQ    DX, BX
 	ANDQ    $-128, BX
 
-four1:
+some1:
 	CMPQ    CX, BX
 	JGE     rest2
 	VMOVUPS (AX)(CX*1), Y7
@@ -3435,7 +3435,7 @@ four1:
 	VCMPPS  $0x03, Y7, Y7, Y7
 	VORPS   Y7, Y6, Y6
 	ADDQ    $+128, CX
-	JMP     four1
+	JMP     some1
 
 rest2:
 vector3:
@@ -3521,7 +3521,7 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-64
 	MOVQ         BX, SI
 	ANDQ         $-128, SI
 
-four1:
+some1:
 	CMPQ         CX, SI
 	JGE          rest2
 	VMOVUPS      (DX)(CX*1), Y6
@@ -3649,7 +3649,7 @@ four1:
 	VMOVUPS      Y6, 96(AX)(CX*1)
 	VADDPS       Y6, Y5, Y5
 	ADDQ         $+128, CX
-	JMP          four1
+	JMP          some1
 
 rest2:
 vector3:
@@ -4300,9 +4300,9 @@ without3:
 	JZ    without19
 	XORQ  CX, CX
 	MOVQ  R11, R12
-	ANDQ  $-256, R12
+	ANDQ  $-128, R12
 
-four20:
+some20:
 	CMPQ        CX, R12
 	JGE         rest21
 	VMOVUPS     (DX)(CX*1), Z2
@@ -4319,22 +4319,8 @@ four20:
 	VMOVUPS     64(R9)(CX*1), Z3
 	VADDPS      Z3, Z2, Z2
 	VMOVUPS     Z2, 64(BX)(CX*1)
-	VMOVUPS     128(DX)(CX*1), Z2
-	VMOVUPS     128(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     128(R9)(CX*1), Z3
-	VADDPS      Z3, Z2, Z2
-	VMOVUPS     Z2, 128(BX)(CX*1)
-	VMOVUPS     192(DX)(CX*1), Z2
-	VMOVUPS     192(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     192(R9)(CX*1), Z3
-	VADDPS      Z3, Z2, Z2
-	VMOVUPS     Z2, 192(BX)(CX*1)
-	ADDQ        $+256, CX
-	JMP         four20
+	ADDQ        $+128, CX
+	JMP         some20
 
 rest21:
 vector22:
@@ -4367,9 +4353,9 @@ done24:
 without19:
 	XORQ CX, CX
 	MOVQ R11, R12
-	ANDQ $-256, R12
+	ANDQ $-128, R12
 
-four26:
+some26:
 	CMPQ        CX, R12
 	JGE         rest27
 	VMOVUPS     (DX)(CX*1), Z2
@@ -4382,18 +4368,8 @@ four26:
 	VFMADD213PS Z3, Z0, Z2
 	VMULPS      Z1, Z2, Z2
 	VMOVUPS     Z2, 64(BX)(CX*1)
-	VMOVUPS     128(DX)(CX*1), Z2
-	VMOVUPS     128(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     Z2, 128(BX)(CX*1)
-	VMOVUPS     192(DX)(CX*1), Z2
-	VMOVUPS     192(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VMULPS      Z1, Z2, Z2
-	VMOVUPS     Z2, 192(BX)(CX*1)
-	ADDQ        $+256, CX
-	JMP         four26
+	ADDQ        $+128, CX
+	JMP         some26
 
 rest27:
 vector28:
@@ -4425,9 +4401,9 @@ without18:
 	JZ    without32
 	XORQ  CX, CX
 	MOVQ  R11, R12
-	ANDQ  $-256, R12
+	ANDQ  $-128, R12
 
-four33:
+some33:
 	CMPQ    CX, R12
 	JGE     rest34
 	VMOVUPS (DX)(CX*1), Z2
@@ -4442,20 +4418,8 @@ four33:
 	VMOVUPS 64(R9)(CX*1), Z3
 	VADDPS  Z3, Z2, Z2
 	VMOVUPS Z2, 64(BX)(CX*1)
-	VMOVUPS 128(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS 128(R9)(CX*1), Z3
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS Z2, 128(BX)(CX*1)
-	VMOVUPS 192(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS 192(R9)(CX*1), Z3
-	VADDPS  Z3, Z2, Z2
-	VMOVUPS Z2, 192(BX)(CX*1)
-	ADDQ    $+256, CX
-	JMP     four33
+	ADDQ    $+128, CX
+	JMP     some33
 
 rest34:
 vector35:
@@ -4486,9 +4450,9 @@ done37:
 without32:
 	XORQ CX, CX
 	MOVQ R11, R12
-	ANDQ $-256, R12
+	ANDQ $-128, R12
 
-four39:
+some39:
 	CMPQ    CX, R12
 	JGE     rest40
 	VMOVUPS (DX)(CX*1), Z2
@@ -4499,16 +4463,8 @@ four39:
 	VMULPS  Z0, Z2, Z2
 	VMULPS  Z1, Z2, Z2
 	VMOVUPS Z2, 64(BX)(CX*1)
-	VMOVUPS 128(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 128(BX)(CX*1)
-	VMOVUPS 192(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMOVUPS Z2, 192(BX)(CX*1)
-	ADDQ    $+256, CX
-	JMP     four39
+	ADDQ    $+128, CX
+	JMP     some39
 
 rest40:
 vector41:
@@ -4672,9 +4628,9 @@ without3:
 	JZ    without19
 	XORQ  CX, CX
 	MOVQ  R11, R12
-	ANDQ  $-256, R12
+	ANDQ  $-128, R12
 
-four20:
+some20:
 	CMPQ        CX, R12
 	JGE         rest21
 	VMOVUPS     (DX)(CX*1), Z2
@@ -4695,26 +4651,8 @@ four20:
 	VMOVUPS     64(R9)(CX*1), Z2
 	VADDPS      Z2, Z7, Z7
 	VMOVUPS     Z7, 64(BX)(CX*1)
-	VMOVUPS     128(DX)(CX*1), Z2
-	VMOVUPS     128(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z8, Z8, Z8
-	VMAXPS      Z2, Z8, Z8
-	VMULPS      Z1, Z8, Z8
-	VMOVUPS     128(R9)(CX*1), Z2
-	VADDPS      Z2, Z8, Z8
-	VMOVUPS     Z8, 128(BX)(CX*1)
-	VMOVUPS     192(DX)(CX*1), Z2
-	VMOVUPS     192(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z9, Z9, Z9
-	VMAXPS      Z2, Z9, Z9
-	VMULPS      Z1, Z9, Z9
-	VMOVUPS     192(R9)(CX*1), Z2
-	VADDPS      Z2, Z9, Z9
-	VMOVUPS     Z9, 192(BX)(CX*1)
-	ADDQ        $+256, CX
-	JMP         four20
+	ADDQ        $+128, CX
+	JMP         some20
 
 rest21:
 vector22:
@@ -4723,12 +4661,12 @@ vector22:
 	VMOVUPS     (DX)(CX*1), Z2
 	VMOVUPS     (SI)(CX*1), Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z10, Z10, Z10
-	VMAXPS      Z2, Z10, Z10
-	VMULPS      Z1, Z10, Z10
+	VPXORD      Z8, Z8, Z8
+	VMAXPS      Z2, Z8, Z8
+	VMULPS      Z1, Z8, Z8
 	VMOVUPS     (R9)(CX*1), Z2
-	VADDPS      Z2, Z10, Z10
-	VMOVUPS     Z10, (BX)(CX*1)
+	VADDPS      Z2, Z8, Z8
+	VMOVUPS     Z8, (BX)(CX*1)
 	ADDQ        $+64, CX
 	JMP         vector22
 
@@ -4738,12 +4676,12 @@ last23:
 	VMOVUPS.Z   (DX)(CX*1), K1, Z2
 	VMOVUPS.Z   (SI)(CX*1), K1, Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z11, Z11, Z11
-	VMAXPS      Z2, Z11, Z11
-	VMULPS      Z1, Z11, Z11
+	VPXORD      Z9, Z9, Z9
+	VMAXPS      Z2, Z9, Z9
+	VMULPS      Z1, Z9, Z9
 	VMOVUPS.Z   (R9)(CX*1), K1, Z2
-	VADDPS      Z2, Z11, Z11
-	VMOVUPS     Z11, K1, (BX)(CX*1)
+	VADDPS      Z2, Z9, Z9
+	VMOVUPS     Z9, K1, (BX)(CX*1)
 
 done24:
 	JMP either25
@@ -4751,41 +4689,27 @@ done24:
 without19:
 	XORQ CX, CX
 	MOVQ R11, R12
-	ANDQ $-256, R12
+	ANDQ $-128, R12
 
-four26:
+some26:
 	CMPQ        CX, R12
 	JGE         rest27
 	VMOVUPS     (DX)(CX*1), Z2
 	VMOVUPS     (SI)(CX*1), Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z12, Z12, Z12
-	VMAXPS      Z2, Z12, Z12
-	VMULPS      Z1, Z12, Z12
-	VMOVUPS     Z12, (BX)(CX*1)
+	VPXORD      Z10, Z10, Z10
+	VMAXPS      Z2, Z10, Z10
+	VMULPS      Z1, Z10, Z10
+	VMOVUPS     Z10, (BX)(CX*1)
 	VMOVUPS     64(DX)(CX*1), Z2
 	VMOVUPS     64(SI)(CX*1), Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z13, Z13, Z13
-	VMAXPS      Z2, Z13, Z13
-	VMULPS      Z1, Z13, Z13
-	VMOVUPS     Z13, 64(BX)(CX*1)
-	VMOVUPS     128(DX)(CX*1), Z2
-	VMOVUPS     128(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z14, Z14, Z14
-	VMAXPS      Z2, Z14, Z14
-	VMULPS      Z1, Z14, Z14
-	VMOVUPS     Z14, 128(BX)(CX*1)
-	VMOVUPS     192(DX)(CX*1), Z2
-	VMOVUPS     192(SI)(CX*1), Z3
-	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z15, Z15, Z15
-	VMAXPS      Z2, Z15, Z15
-	VMULPS      Z1, Z15, Z15
-	VMOVUPS     Z15, 192(BX)(CX*1)
-	ADDQ        $+256, CX
-	JMP         four26
+	VPXORD      Z11, Z11, Z11
+	VMAXPS      Z2, Z11, Z11
+	VMULPS      Z1, Z11, Z11
+	VMOVUPS     Z11, 64(BX)(CX*1)
+	ADDQ        $+128, CX
+	JMP         some26
 
 rest27:
 vector28:
@@ -4794,10 +4718,10 @@ vector28:
 	VMOVUPS     (DX)(CX*1), Z2
 	VMOVUPS     (SI)(CX*1), Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z16, Z16, Z16
-	VMAXPS      Z2, Z16, Z16
-	VMULPS      Z1, Z16, Z16
-	VMOVUPS     Z16, (BX)(CX*1)
+	VPXORD      Z12, Z12, Z12
+	VMAXPS      Z2, Z12, Z12
+	VMULPS      Z1, Z12, Z12
+	VMOVUPS     Z12, (BX)(CX*1)
 	ADDQ        $+64, CX
 	JMP         vector28
 
@@ -4807,10 +4731,10 @@ last29:
 	VMOVUPS.Z   (DX)(CX*1), K1, Z2
 	VMOVUPS.Z   (SI)(CX*1), K1, Z3
 	VFMADD213PS Z3, Z0, Z2
-	VPXORD      Z17, Z17, Z17
-	VMAXPS      Z2, Z17, Z17
-	VMULPS      Z1, Z17, Z17
-	VMOVUPS     Z17, K1, (BX)(CX*1)
+	VPXORD      Z13, Z13, Z13
+	VMAXPS      Z2, Z13, Z13
+	VMULPS      Z1, Z13, Z13
+	VMOVUPS     Z13, K1, (BX)(CX*1)
 
 done30:
 either25:
@@ -4821,45 +4745,29 @@ without18:
 	JZ    without32
 	XORQ  CX, CX
 	MOVQ  R11, R12
-	ANDQ  $-256, R12
+	ANDQ  $-128, R12
 
-four33:
+some33:
 	CMPQ    CX, R12
 	JGE     rest34
 	VMOVUPS (DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z18, Z18, Z18
-	VMAXPS  Z2, Z18, Z18
-	VMULPS  Z1, Z18, Z18
+	VPXORD  Z14, Z14, Z14
+	VMAXPS  Z2, Z14, Z14
+	VMULPS  Z1, Z14, Z14
 	VMOVUPS (R9)(CX*1), Z2
-	VADDPS  Z2, Z18, Z18
-	VMOVUPS Z18, (BX)(CX*1)
+	VADDPS  Z2, Z14, Z14
+	VMOVUPS Z14, (BX)(CX*1)
 	VMOVUPS 64(DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z19, Z19, Z19
-	VMAXPS  Z2, Z19, Z19
-	VMULPS  Z1, Z19, Z19
+	VPXORD  Z15, Z15, Z15
+	VMAXPS  Z2, Z15, Z15
+	VMULPS  Z1, Z15, Z15
 	VMOVUPS 64(R9)(CX*1), Z2
-	VADDPS  Z2, Z19, Z19
-	VMOVUPS Z19, 64(BX)(CX*1)
-	VMOVUPS 128(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VPXORD  Z20, Z20, Z20
-	VMAXPS  Z2, Z20, Z20
-	VMULPS  Z1, Z20, Z20
-	VMOVUPS 128(R9)(CX*1), Z2
-	VADDPS  Z2, Z20, Z20
-	VMOVUPS Z20, 128(BX)(CX*1)
-	VMOVUPS 192(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VPXORD  Z21, Z21, Z21
-	VMAXPS  Z2, Z21, Z21
-	VMULPS  Z1, Z21, Z21
-	VMOVUPS 192(R9)(CX*1), Z2
-	VADDPS  Z2, Z21, Z21
-	VMOVUPS Z21, 192(BX)(CX*1)
-	ADDQ    $+256, CX
-	JMP     four33
+	VADDPS  Z2, Z15, Z15
+	VMOVUPS Z15, 64(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     some33
 
 rest34:
 vector35:
@@ -4867,12 +4775,12 @@ vector35:
 	JGE     last36
 	VMOVUPS (DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z22, Z22, Z22
-	VMAXPS  Z2, Z22, Z22
-	VMULPS  Z1, Z22, Z22
+	VPXORD  Z16, Z16, Z16
+	VMAXPS  Z2, Z16, Z16
+	VMULPS  Z1, Z16, Z16
 	VMOVUPS (R9)(CX*1), Z2
-	VADDPS  Z2, Z22, Z22
-	VMOVUPS Z22, (BX)(CX*1)
+	VADDPS  Z2, Z16, Z16
+	VMOVUPS Z16, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector35
 
@@ -4881,12 +4789,12 @@ last36:
 	JZ        done37
 	VMOVUPS.Z (DX)(CX*1), K1, Z2
 	VMULPS    Z0, Z2, Z2
-	VPXORD    Z23, Z23, Z23
-	VMAXPS    Z2, Z23, Z23
-	VMULPS    Z1, Z23, Z23
+	VPXORD    Z17, Z17, Z17
+	VMAXPS    Z2, Z17, Z17
+	VMULPS    Z1, Z17, Z17
 	VMOVUPS.Z (R9)(CX*1), K1, Z2
-	VADDPS    Z2, Z23, Z23
-	VMOVUPS   Z23, K1, (BX)(CX*1)
+	VADDPS    Z2, Z17, Z17
+	VMOVUPS   Z17, K1, (BX)(CX*1)
 
 done37:
 	JMP either38
@@ -4894,37 +4802,25 @@ done37:
 without32:
 	XORQ CX, CX
 	MOVQ R11, R12
-	ANDQ $-256, R12
+	ANDQ $-128, R12
 
-four39:
+some39:
 	CMPQ    CX, R12
 	JGE     rest40
 	VMOVUPS (DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z24, Z24, Z24
-	VMAXPS  Z2, Z24, Z24
-	VMULPS  Z1, Z24, Z24
-	VMOVUPS Z24, (BX)(CX*1)
+	VPXORD  Z18, Z18, Z18
+	VMAXPS  Z2, Z18, Z18
+	VMULPS  Z1, Z18, Z18
+	VMOVUPS Z18, (BX)(CX*1)
 	VMOVUPS 64(DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z25, Z25, Z25
-	VMAXPS  Z2, Z25, Z25
-	VMULPS  Z1, Z25, Z25
-	VMOVUPS Z25, 64(BX)(CX*1)
-	VMOVUPS 128(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VPXORD  Z26, Z26, Z26
-	VMAXPS  Z2, Z26, Z26
-	VMULPS  Z1, Z26, Z26
-	VMOVUPS Z26, 128(BX)(CX*1)
-	VMOVUPS 192(DX)(CX*1), Z2
-	VMULPS  Z0, Z2, Z2
-	VPXORD  Z27, Z27, Z27
-	VMAXPS  Z2, Z27, Z27
-	VMULPS  Z1, Z27, Z27
-	VMOVUPS Z27, 192(BX)(CX*1)
-	ADDQ    $+256, CX
-	JMP     four39
+	VPXORD  Z19, Z19, Z19
+	VMAXPS  Z2, Z19, Z19
+	VMULPS  Z1, Z19, Z19
+	VMOVUPS Z19, 64(BX)(CX*1)
+	ADDQ    $+128, CX
+	JMP     some39
 
 rest40:
 vector41:
@@ -4932,10 +4828,10 @@ vector41:
 	JGE     last42
 	VMOVUPS (DX)(CX*1), Z2
 	VMULPS  Z0, Z2, Z2
-	VPXORD  Z28, Z28, Z28
-	VMAXPS  Z2, Z28, Z28
-	VMULPS  Z1, Z28, Z28
-	VMOVUPS Z28, (BX)(CX*1)
+	VPXORD  Z20, Z20, Z20
+	VMAXPS  Z2, Z20, Z20
+	VMULPS  Z1, Z20, Z20
+	VMOVUPS Z20, (BX)(CX*1)
 	ADDQ    $+64, CX
 	JMP     vector41
 
@@ -4944,10 +4840,10 @@ last42:
 	JZ        done43
 	VMOVUPS.Z (DX)(CX*1), K1, Z2
 	VMULPS    Z0, Z2, Z2
-	VPXORD    Z29, Z29, Z29
-	VMAXPS    Z2, Z29, Z29
-	VMULPS    Z1, Z29, Z29
-	VMOVUPS   Z29, K1, (BX)(CX*1)
+	VPXORD    Z21, Z21, Z21
+	VMAXPS    Z2, Z21, Z21
+	VMULPS    Z1, Z21, Z21
+	VMOVUPS   Z21, K1, (BX)(CX*1)
 
 done43:
 either38:
@@ -6007,7 +5903,7 @@ row1:
 	MOVQ   R9, R10
 	ANDQ   $-256, R10
 
-four3:
+some3:
 	CMPQ   R8, R10
 	JGE    rest4
 	VADDPS (DX)(R8*1), Z2, Z2
@@ -6015,7 +5911,7 @@ four3:
 	VADDPS 128(DX)(R8*1), Z4, Z4
 	VADDPS 192(DX)(R8*1), Z5, Z5
 	ADDQ   $+256, R8
-	JMP    four3
+	JMP    some3
 
 rest4:
 vector5:
@@ -6060,7 +5956,7 @@ done7:
 	MOVQ          R9, R10
 	ANDQ          $-256, R10
 
-four8:
+some8:
 	CMPQ        R8, R10
 	JGE         rest9
 	VMOVUPS     (DX)(R8*1), Z14
@@ -6080,7 +5976,7 @@ four8:
 	VADDPS      Z14, Z13, Z13
 	VFMADD231PS Z14, Z14, Z9
 	ADDQ        $+256, R8
-	JMP         four8
+	JMP         some8
 
 rest9:
 vector10:
@@ -6158,7 +6054,7 @@ done12:
 	MOVQ          R9, R10
 	ANDQ          $-256, R10
 
-four15:
+some15:
 	CMPQ        R8, R10
 	JGE         rest16
 	VMOVUPS     (DX)(R8*1), Z16
@@ -6190,7 +6086,7 @@ four15:
 	VFMADD213PS Z17, Z18, Z16
 	VMOVUPS     Z16, 192(BX)(R8*1)
 	ADDQ        $+256, R8
-	JMP         four15
+	JMP         some15
 
 rest16:
 vector17:
@@ -6225,7 +6121,7 @@ without14:
 	MOVQ R9, R10
 	ANDQ $-256, R10
 
-four21:
+some21:
 	CMPQ        R8, R10
 	JGE         rest22
 	VMOVUPS     (DX)(R8*1), Z16
@@ -6253,7 +6149,7 @@ four21:
 	VMULPS      Z17, Z16, Z16
 	VMOVUPS     Z16, 192(BX)(R8*1)
 	ADDQ        $+256, R8
-	JMP         four21
+	JMP         some21
 
 rest22:
 vector23:
@@ -6289,7 +6185,7 @@ without13:
 	MOVQ  R9, R10
 	ANDQ  $-256, R10
 
-four28:
+some28:
 	CMPQ        R8, R10
 	JGE         rest29
 	VMOVUPS     (DX)(R8*1), Z16
@@ -6317,7 +6213,7 @@ four28:
 	VADDPS      Z17, Z16, Z16
 	VMOVUPS     Z16, 192(BX)(R8*1)
 	ADDQ        $+256, R8
-	JMP         four28
+	JMP         some28
 
 rest29:
 vector30:
@@ -6350,7 +6246,7 @@ without27:
 	MOVQ R9, R10
 	ANDQ $-256, R10
 
-four34:
+some34:
 	CMPQ        R8, R10
 	JGE         rest35
 	VMOVUPS     (DX)(R8*1), Z16
@@ -6370,7 +6266,7 @@ four34:
 	VFMADD213PS Z15, Z14, Z16
 	VMOVUPS     Z16, 192(BX)(R8*1)
 	ADDQ        $+256, R8
-	JMP         four34
+	JMP         some34
 
 rest35:
 vector36:
@@ -6439,7 +6335,7 @@ row1:
 	MOVQ   R9, R10
 	ANDQ   $-256, R10
 
-four3:
+some3:
 	CMPQ        R8, R10
 	JGE         rest4
 	VMOVUPS     (DX)(R8*1), Z0
@@ -6451,7 +6347,7 @@ four3:
 	VMOVUPS     192(DX)(R8*1), Z0
 	VFMADD231PS Z0, Z0, Z4
 	ADDQ        $+256, R8
-	JMP         four3
+	JMP         some3
 
 rest4:
 vector5:
@@ -6502,7 +6398,7 @@ done7:
 	MOVQ          R9, R10
 	ANDQ          $-256, R10
 
-four10:
+some10:
 	CMPQ        R8, R10
 	JGE         rest11
 	VMOVUPS     (DX)(R8*1), Z5
@@ -6530,7 +6426,7 @@ four10:
 	VFMADD213PS Z6, Z7, Z5
 	VMOVUPS     Z5, 192(BX)(R8*1)
 	ADDQ        $+256, R8
-	JMP         four10
+	JMP         some10
 
 rest11:
 vector12:
@@ -6563,7 +6459,7 @@ without9:
 	MOVQ R9, R10
 	ANDQ $-256, R10
 
-four16:
+some16:
 	CMPQ    R8, R10
 	JGE     rest17
 	VMOVUPS (DX)(R8*1), Z5
@@ -6587,7 +6483,7 @@ four16:
 	VMULPS  Z6, Z5, Z5
 	VMOVUPS Z5, 192(BX)(R8*1)
 	ADDQ    $+256, R8
-	JMP     four16
+	JMP     some16
 
 rest17:
 vector18:
@@ -6621,7 +6517,7 @@ without8:
 	MOVQ  R9, R10
 	ANDQ  $-256, R10
 
-four23:
+some23:
 	CMPQ    R8, R10
 	JGE     rest24
 	VMOVUPS (DX)(R8*1), Z5
@@ -6645,7 +6541,7 @@ four23:
 	VADDPS  Z6, Z5, Z5
 	VMOVUPS Z5, 192(BX)(R8*1)
 	ADDQ    $+256, R8
-	JMP     four23
+	JMP     some23
 
 rest24:
 vector25:
@@ -6676,7 +6572,7 @@ without22:
 	MOVQ R9, R10
 	ANDQ $-256, R10
 
-four29:
+some29:
 	CMPQ    R8, R10
 	JGE     rest30
 	VMOVUPS (DX)(R8*1), Z5
@@ -6692,7 +6588,7 @@ four29:
 	VMULPS  Z0, Z5, Z5
 	VMOVUPS Z5, 192(BX)(R8*1)
 	ADDQ    $+256, R8
-	JMP     four29
+	JMP     some29
 
 rest30:
 vector31:
@@ -6988,7 +6884,7 @@ TEXT ·largestAVX512(SB), NOSPLIT, $0-28
 	MOVQ    DX, BX
 	ANDQ    $-256, BX
 
-four1:
+some1:
 	CMPQ    CX, BX
 	JGE     rest2
 	VMOVUPS (AX)(CX*1), Z6
@@ -7008,7 +6904,7 @@ four1:
 	VCMPPS  $0x03, Z6, Z6, K2
 	VMOVAPS Z6, K2, Z5
 	ADDQ    $+256, CX
-	JMP     four1
+	JMP     some1
 
 rest2:
 vector3:
@@ -7092,7 +6988,7 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-64
 	MOVQ         BX, SI
 	ANDQ         $-256, SI
 
-four1:
+some1:
 	CMPQ         CX, SI
 	JGE          rest2
 	VMOVUPS      (DX)(CX*1), Z17
@@ -7188,7 +7084,7 @@ four1:
 	VMOVUPS      Z18, 192(AX)(CX*1)
 	VADDPS       Z18, Z4, Z4
 	ADDQ         $+256, CX
-	JMP          four1
+	JMP          some1
 
 rest2:
 vector3:

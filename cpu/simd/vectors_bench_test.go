@@ -26,20 +26,20 @@ func BenchmarkVectors(b *testing.B) {
 			})
 		}
 		run("exp", func() { v.ExpSum(out, x, 0) })
-		r := &Rows{X: x, Out: out, LdX: 64, LdOut: 64, M: n / 64, N: 64, In: 1, Alpha: 1}
+		r := &Rows{X: x, Out: out, LdX: 32, LdOut: 32, M: n / 32, N: 32, In: 1, Alpha: 1}
 		for f, c := range mapped {
 			run(c.name, func() { v.Map[f](r) })
 		}
 		run("residual", func() {
-			*r = Rows{X: x, Out: add, Add: add, LdX: 64, LdOut: 64, LdAdd: 64, M: n / 64, N: 64, In: 1, Alpha: 1}
+			*r = Rows{X: x, Out: add, Add: add, LdX: 32, LdOut: 32, LdAdd: 32, M: n / 32, N: 32, In: 1, Alpha: 1}
 			v.Map[Identity](r)
 		})
 		run("bias+gelu", func() {
-			*r = Rows{X: x, Out: out, Bias: weight, LdX: 64, LdOut: 64, LdAdd: 64, M: n / 64, N: 64, In: 1, Alpha: 1}
+			*r = Rows{X: x, Out: out, Bias: weight, LdX: 32, LdOut: 32, LdAdd: 32, M: n / 32, N: 32, In: 1, Alpha: 1}
 			v.Map[Gelu](r)
 		})
 		run("silu*up", func() {
-			*r = Rows{X: x, Out: out, Mul: weight, LdX: 64, LdOut: 64, LdMul: 64, M: n / 64, N: 64, In: 1, Alpha: 1}
+			*r = Rows{X: x, Out: out, Mul: weight, LdX: 32, LdOut: 32, LdMul: 32, M: n / 32, N: 32, In: 1, Alpha: 1}
 			v.Map[Silu](r)
 		})
 		norm := &NormRows{X: x, Out: out, Weight: weight, LdX: 512, LdOut: 512, M: 4, N: 512, Share: 1. / 512, Eps: 1e-5}

@@ -185,6 +185,9 @@ func TestNorm(t *testing.T) {
 					case 2:
 						r.Share, r.Eps, r.Least = 1, 0, 1e-12
 					}
+					if name == "tiny" && n > 7 { // no variance of one
+						r.Eps, r.Least = 0, 0
+					}
 					if kind/3&1 > 0 {
 						r.Weight, _ = guarded(t, n, normal(rng))
 					}

@@ -286,21 +286,21 @@ func (m *lanes) eachFrom(at, whole reg.GPVirtual, body func(at reg.GPVirtual, pa
 	m.Label(done)
 }
 
-// unrolled is each with bodies of four vectors first: i is the vector's number
-// among them.
-func (m *lanes) unrolled(whole reg.GPVirtual, body func(at reg.GPVirtual, i int, partial bool)) {
-	loop, rest := m.label("four"), m.label("rest")
+// unrolled is each with some vectors at once first: i is the vector's number among
+// them.
+func (m *lanes) unrolled(vectors int, whole reg.GPVirtual, body func(at reg.GPVirtual, i int, partial bool)) {
+	loop, rest := m.label("some"), m.label("rest")
 	at, end := m.GP64(), m.GP64()
 	m.XORQ(at, at)
 	m.MOVQ(whole, end)
-	m.ANDQ(operand.I32(int32(-4*m.size())), end)
+	m.ANDQ(operand.I32(int32(-vectors*m.size())), end)
 	m.Label(loop)
 	m.CMPQ(at, end)
 	m.JGE(to(rest))
-	for i := range 4 {
+	for i := range vectors {
 		body(at, i, false)
 	}
-	m.ADDQ(operand.I32(int32(4*m.size())), at)
+	m.ADDQ(operand.I32(int32(vectors*m.size())), at)
 	m.JMP(to(loop))
 	m.Label(rest)
 	m.eachFrom(at, whole, func(at reg.GPVirtual, partial bool) { body(at, 0, partial) })

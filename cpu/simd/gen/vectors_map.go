@@ -74,7 +74,8 @@ func (m *lanes) mapped(f mapFunction) {
 		m.each(whole, func(at reg.GPVirtual, partial bool) { one(at, 0, partial) })
 	}
 	if f.cheap {
-		// Asking for operands would take as long as the rest: ask once a row.
+		// Asking for operands would take as long as the rest: ask once a row. Rows
+		// are mostly of 32 floats, a panel.
 		known := func(p reg.GPVirtual, with, without func()) {
 			switch {
 			case p != nil && p != mul:
@@ -85,9 +86,9 @@ func (m *lanes) mapped(f mapFunction) {
 		}
 		m.either(mul, any, func() {
 			m.either(bias, func() {
-				m.either(add, func() { m.unrolled(whole, body(bias, add, known)) }, func() { m.unrolled(whole, body(bias, nil, known)) })
+				m.either(add, func() { m.unrolled(32/m.n, whole, body(bias, add, known)) }, func() { m.unrolled(32/m.n, whole, body(bias, nil, known)) })
 			}, func() {
-				m.either(add, func() { m.unrolled(whole, body(nil, add, known)) }, func() { m.unrolled(whole, body(nil, nil, known)) })
+				m.either(add, func() { m.unrolled(32/m.n, whole, body(nil, add, known)) }, func() { m.unrolled(32/m.n, whole, body(nil, nil, known)) })
 			})
 		})
 	} else {

@@ -47,7 +47,7 @@ func (m *lanes) norm(centred bool) {
 	mean := m.reg()
 	if centred {
 		acc := m.accumulators()
-		m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+		m.unrolled(4, whole, func(at reg.GPVirtual, i int, partial bool) {
 			if partial {
 				m.VADDPS(m.load(m.vectorAt(x, at, i), true), acc[i], acc[i])
 				return
@@ -62,7 +62,7 @@ func (m *lanes) norm(centred bool) {
 	shift, factor := m.statistics(r, x, whole, count, mean, centred, done)
 	write := func(weight, bias reg.GPVirtual) func() {
 		return func() {
-			m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+			m.unrolled(4, whole, func(at reg.GPVirtual, i int, partial bool) {
 				v := m.load(m.vectorAt(x, at, i), partial)
 				if centred {
 					m.VSUBPS(mean, v, v)
@@ -105,7 +105,7 @@ func (m *lanes) statistics(r, x, whole reg.GPVirtual, count, mean reg.VecVirtual
 	if centred {
 		sums = m.accumulators()
 	}
-	m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+	m.unrolled(4, whole, func(at reg.GPVirtual, i int, partial bool) {
 		v := m.load(m.vectorAt(x, at, i), partial)
 		if centred {
 			m.VSUBPS(mean, v, v)
@@ -315,7 +315,7 @@ func (m *lanes) largest() {
 		acc = append(acc, r)
 	}
 	least, nan := m.copyOf(acc[0]), m.zero() // lanes become NaN if an element is
-	m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+	m.unrolled(4, whole, func(at reg.GPVirtual, i int, partial bool) {
 		v := m.load(m.vectorAt(x, at, i), partial)
 		switch {
 		case !partial:
@@ -401,7 +401,7 @@ func (m *lanes) expSum() {
 	m.VBROADCASTSS(single, shift)
 	m.hold(append([]float32{log2e, expMost, expLeast}, expHolds...)...)
 	acc := m.accumulators()
-	m.unrolled(whole, func(at reg.GPVirtual, i int, partial bool) {
+	m.unrolled(4, whole, func(at reg.GPVirtual, i int, partial bool) {
 		v := m.load(m.vectorAt(x, at, i), partial)
 		m.VSUBPS(shift, v, v)
 		e := m.exp(m.clamped(v))
