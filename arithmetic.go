@@ -122,23 +122,58 @@ func (cfg Config) cpuOptions(path string) cpu.Options {
 
 // loaded is what a stored tensor takes on the CPU device, bytes: in the type it
 // runs in. Where the device will measure which type is close enough, it is the
-// smallest one, which nearly all weights get.
+// likely one.
 func (cfg Config) loaded(stored runtime.DType, rows, cols int) int64 {
-	t := stored
-	n := int64(rows) * int64(cols)
-	opt := cfg.cpuOptions("")
-	switch {
-	case rows == 1:
-		t = runtime.F32
-	case opt.Weights.BlockSize() > 1 && cols%opt.Weights.BlockSize() == 0:
-		t = opt.Weights
-	case opt.Weights != runtime.F32 && stored == runtime.F32:
-		t = opt.Weights
-	case cpu.Keeps(stored):
-	case opt.Exact || cols%runtime.Q8_0.BlockSize() != 0:
-		t = runtime.F32
-	default:
-		t = runtime.Q8_0
+	t := runtime.F32
+	if rows > 1 {
+		var err error
+		if t, _, err = cfg.cpuOptions("").Plans(asWeight(stored), cols); err != nil {
+			t = runtime.F32
+		}
 	}
-	return n / int64(t.BlockSize()) * int64(t.TypeSize())
+	return int64(rows) * int64(cols) / int64(t.BlockSize()) * int64(t.TypeSize())
+}
+
+// asWeight is the type in which a stored type is given to devices.
+func asWeight(stored runtime.DType) runtime.DType {
+	if stored == quant.F64 {
+		return runtime.F32
+	}
+	return stored
+}
+
+// runs is the type in which the CPU device multiplies a stored matrix, "" if it
+// is the stored one. Where it depends on the values, some hundred rows are looked
+// at.
+func (cfg Config) runs(cp *checkpoint, name string) string {
+	info, _ := cp.weights.Info(name)
+	rows, cols := info.RowsCols()
+	if !onCPU(cfg.Device) || rows < 2 || cols < 2 || !info.DType.Decodes() {
+		return ""
+	}
+	opt := cfg.cpuOptions("")
+	t, known, err := opt.Plans(asWeight(info.DType), cols)
+	if err == nil && !known {
+		err = cp.weights.Guard(func() error {
+			host, err := cp.weights.Tensor(name)
+			if err == nil {
+				t, err = opt.Runs(someRows(host))
+			}
+			return err
+		})
+	}
+	if err != nil || t == info.DType {
+		return ""
+	}
+	return t.String()
+}
+
+// someRows is a view of at most some hundred rows of a tensor, evenly apart.
+func someRows(t runtime.Tensor) runtime.Tensor {
+	const sample = 256
+	if step := t.Rows / sample; step > 1 {
+		t.Rows /= step
+		t.Stride *= step
+	}
+	return t
 }

@@ -438,5 +438,5 @@ func modelError(name string, err error) error {
 	case errors.As(err, &un):
 		return &UnsupportedError{What: un.What, Model: un.File, Have: un.Have}
 	}
-	return &ModelError{File: name, Err: err}
+	return &ModelError{File: name, Reason: strings.TrimPrefix(err.Error(), "cpu: "), Err: err}
 }

@@ -120,6 +120,10 @@ type TensorInfo struct {
 	DType string `json:"dtype"`
 	Shape []int  `json:"shape"`
 	Bytes int64  `json:"bytes"`
+	// Runs is the type in which products read it on the device, where that is
+	// another one: what nothing multiplies as it is stored, or Config asks to round.
+	// Which type is close enough is judged by a sample of the rows.
+	Runs string `json:"runs,omitempty"`
 }
 
 // Memory is in bytes.

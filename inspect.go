@@ -38,7 +38,7 @@ func Inspect(ctx context.Context, path string, cfg Config) (*Info, error) {
 	info := describe(cp, in, cfg, plan)
 	for _, name := range cp.weights.Names() {
 		t, _ := cp.weights.Info(name)
-		info.Tensors = append(info.Tensors, TensorInfo{Name: name, DType: t.DType.String(), Shape: t.Shape, Bytes: t.Bytes})
+		info.Tensors = append(info.Tensors, TensorInfo{Name: name, DType: t.DType.String(), Shape: t.Shape, Bytes: t.Bytes, Runs: cfg.runs(cp, name)})
 	}
 	if cp.weights.Format() == weights.GGUF {
 		info.Metadata = cp.weights.Metadata()

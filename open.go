@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/godwit-ml/godwit/cpu"
 	"github.com/godwit-ml/godwit/cuda"
 	"github.com/godwit-ml/godwit/engine"
 	"github.com/godwit-ml/godwit/model"
@@ -185,7 +186,10 @@ func (m *Model) load(ctx context.Context, plan plan, progress func(Progress)) (s
 func (m *Model) loadError(err error) error {
 	var full *cuda.MemoryError
 	var driver *cuda.DriverError
+	var limit *cpu.MemoryError
 	switch {
+	case errors.As(err, &limit):
+		return &MemoryError{Device: m.cfg.Device, Need: limit.Wanted, Free: limit.Free}
 	case errors.As(err, &full):
 		return &MemoryError{Device: m.cfg.Device, Need: full.Wanted, Free: full.Free}
 	case errors.As(err, &driver):

@@ -35,6 +35,12 @@ func (o Options) Runs(host runtime.Tensor) (runtime.DType, error) {
 	if err := checkWeight(host); err != nil {
 		return 0, err
 	}
+	switch t, known, err := o.Plans(host.DType, host.Cols); {
+	case err != nil:
+		return 0, fmt.Errorf("cpu: load %v: %w", host, errors.Unwrap(err))
+	case known:
+		return t, nil
+	}
 	var p pool
 	p.start(o.threads())
 	defer p.stop()
@@ -43,6 +49,22 @@ func (o Options) Runs(host runtime.Tensor) (runtime.DType, error) {
 		return 0, err
 	}
 	return f.dtype, nil
+}
+
+// Plans is Runs for rows of a type and a width whose values are not at hand. It
+// is not known if it depends on them; t is then the likely one.
+func (o Options) Plans(stored runtime.DType, cols int) (t runtime.DType, known bool, err error) {
+	switch t, err = o.wanted(stored, cols); {
+	case err != nil:
+		return 0, false, fmt.Errorf("cpu: %v: %w", stored, err)
+	case Keeps(t):
+		return t, true, nil
+	case o.Exact:
+		return runtime.F32, true, nil
+	case cols%runtime.Q8_0.BlockSize() == 0:
+		return runtime.Q8_0, false, nil
+	}
+	return runtime.BF16, false, nil
 }
 
 // checkWeight checks a host tensor that is to be a weight of products.

@@ -87,6 +87,7 @@ func printInfo(w io.Writer, info *godwit.Info) {
 		line("labels", "%d: %s", n, shorten(strings.Join(labels, ", "), 56))
 	}
 	line("weights", "%s", weights(info.Tensors))
+	line("", "%s", running(info.Tensors))
 	if info.KVBytes > 0 {
 		line("KV cache", "%s a token", size(info.KVBytes))
 	}
@@ -141,6 +142,20 @@ func weights(tensors []godwit.TensorInfo) string {
 	return fmt.Sprintf("%s in %s: %s", size(all), plural(len(tensors), "tensor"), strings.Join(parts, ", "))
 }
 
+// running says which stored types run as another, the first of each first.
+func running(tensors []godwit.TensorInfo) string {
+	var parts []string
+	for _, t := range tensors {
+		if part := t.DType + " as " + t.Runs; t.Runs != "" && !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "matrices run in another type: " + strings.Join(parts, ", ")
+}
+
 // printTensors prints a tensor a line, in columns.
 func printTensors(w io.Writer, tensors []godwit.TensorInfo) {
 	names, shapes := 0, 0
@@ -148,7 +163,11 @@ func printTensors(w io.Writer, tensors []godwit.TensorInfo) {
 		names, shapes = max(names, utf8.RuneCountInString(t.Name)), max(shapes, utf8.RuneCountInString(shape(t.Shape)))
 	}
 	for _, t := range tensors {
-		fmt.Fprintf(w, "%-*s  %-7s  %-*s  %s\n", names, t.Name, t.DType, shapes, shape(t.Shape), size(t.Bytes))
+		fmt.Fprintf(w, "%-*s  %-7s  %-*s  %s", names, t.Name, t.DType, shapes, shape(t.Shape), size(t.Bytes))
+		if t.Runs != "" {
+			fmt.Fprintf(w, ", runs as %s", t.Runs)
+		}
+		fmt.Fprintln(w)
 	}
 }
 
