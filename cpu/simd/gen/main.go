@@ -33,6 +33,7 @@ var programs = []program{
 	{"vectors", vectors},
 	{"quantize", quantize},
 	{"products", products},
+	{"scores", scores},
 	{"tiles", tiles},
 }
 

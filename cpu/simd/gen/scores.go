@@ -1,0 +1,654 @@
+package main
+
+// Functions on attention: exponentials of scores, the merging of spans, keys and
+// values brought into panels. Products with a cache are in scores_direct.go.
+
+import (
+	"go/token"
+	"go/types"
+	"math"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/gotypes"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Where the fields of simd.Seen lie, and the bytes of a row of scores.
+const (
+	seenFrom, seenTo, seenPeak, seenSum = 0, 64, 128, 192
+	spanBytes                           = 4 * 256
+	panelBytes                          = 4 * 32
+)
+
+// scores writes all of them.
+func scores(c *build.Context) {
+	data := &constants{c: c, made: map[string]operand.Mem{}}
+	for _, wide := range []bool{false, true} {
+		m := &lanes{Context: c, data: data, wide: wide, name: "AVX2", n: 8}
+		if wide {
+			m.name, m.n = "AVX512", 16
+		}
+		m.soften()
+		m.mergeSpan()
+		m.divideRow()
+		m.slopeScores()
+		m.allFinite()
+		m.transposeKeys()
+		for _, t := range directTypes {
+			if t.name != "Q8" {
+				m.widenRows(t)
+			}
+		}
+		m.widenRowsQ8()
+		m.widenKeysQ8()
+		for _, t := range directTypes {
+			m.dot(t)
+			m.weigh(t)
+		}
+	}
+}
+
+var simdPackage = types.NewPackage("simd", "simd")
+
+// parameters gives the function parameters whose types an expression cannot name.
+func (m *lanes) parameters(v ...*types.Var) {
+	m.Signature(gotypes.NewSignature(simdPackage, types.NewSignatureType(nil, nil, nil, types.NewTuple(v...), nil, false)))
+}
+
+func floats(name string) *types.Var {
+	return types.NewVar(token.NoPos, nil, name, types.NewSlice(types.Typ[types.Float32]))
+}
+
+func number(name string) *types.Var {
+	return types.NewVar(token.NoPos, nil, name, types.Typ[types.Int])
+}
+
+func float(name string) *types.Var {
+	return types.NewVar(token.NoPos, nil, name, types.Typ[types.Float32])
+}
+
+func seen(name string) *types.Var {
+	named := types.NewNamed(types.NewTypeName(token.NoPos, simdPackage, "Seen", nil), types.NewStruct(nil, nil), nil)
+	return types.NewVar(token.NoPos, nil, name, types.NewPointer(named))
+}
+
+// base is the pointer of a slice.
+func (m *lanes) base(name string) reg.GPVirtual {
+	r := m.GP64()
+	m.Load(m.Param(name).Base(), r)
+	return r
+}
+
+// value is an integer parameter.
+func (m *lanes) value(name string) reg.GPVirtual {
+	r := m.GP64()
+	m.Load(m.Param(name), r)
+	return r
+}
+
+// exp2Terms are the coefficients of simd's exp2OfScore, the highest first.
+var exp2Terms = []float32{0x1.41fbbcp-13, 0x1.5f3e54p-10, 0x1.3b2d4cp-7, 0x1.c6aee8p-5, 0x1.ebfbdcp-3, 0x1.62e430p-1, 1}
+
+const leastExponent = -126 // of normal numbers
+
+func (m *lanes) holdExp2() {
+	m.hold(leastExponent)
+	m.hold(exp2Terms...)
+}
+
+// exp2 is 2^u, zero where that is no normal number and where seen, if it is not
+// nil, has no bit; u is lost.
+func (m *lanes) exp2(u reg.VecVirtual, seen reg.Virtual) reg.VecVirtual {
+	const notBelow = 0x15 // or not a number
+	n, p := m.reg(), m.reg()
+	if m.wide {
+		k := m.K()
+		if seen != nil {
+			m.VCMPPS(operand.U8(notBelow), m.k(leastExponent), u, seen, k)
+		} else {
+			m.VCMPPS(operand.U8(notBelow), m.k(leastExponent), u, k)
+		}
+		m.VRNDSCALEPS(operand.U8(8), u, n)
+		m.VSUBPS(n, u, u)
+		m.terms(p, u)
+		m.VSCALEFPS_Z(n, p, k, p)
+		return p
+	}
+	normal := m.reg()
+	m.VCMPPS(operand.U8(notBelow), m.k(leastExponent), u, normal)
+	if seen != nil {
+		m.VANDPS(seen, normal, normal)
+	}
+	m.VROUNDPS(operand.U8(8), u, n)
+	m.VSUBPS(n, u, u)
+	m.terms(p, u)
+	m.VCVTPS2DQ(n, n)
+	m.VPSLLD(operand.U8(23), n, n)
+	m.VPADDD(n, p, p)
+	m.VANDPS(normal, p, p)
+	return p
+}
+
+// terms is the polynomial at f.
+func (m *lanes) terms(p, f reg.VecVirtual) {
+	if m.wide {
+		m.VMOVAPS(m.k(exp2Terms[0]), p)
+	} else {
+		m.VBROADCASTSS(m.k(exp2Terms[0]), p)
+	}
+	for _, c := range exp2Terms[1:] {
+		m.VFMADD213PS(m.k(c), f, p)
+	}
+}
+
+// iota is 0, 1, 2 … in the lanes.
+func (m *lanes) iota() reg.VecVirtual {
+	r := m.reg()
+	v := make([]uint32, 16)
+	for i := range v {
+		v[i] = uint32(i)
+	}
+	m.VMOVUPS(m.data.words("scores_iota", v...), r)
+	return r
+}
+
+// everyLane is a 32-bit word of memory or a register in all lanes.
+func (m *lanes) everyLane(x operand.Op) reg.VecVirtual {
+	r := m.reg()
+	m.VPBROADCASTD(x, r)
+	return r
+}
+
+// everyInt is an integer register in all lanes.
+func (m *lanes) everyInt(x reg.GPVirtual) reg.VecVirtual {
+	if m.wide {
+		return m.everyLane(x.As32())
+	}
+	low, r := m.XMM(), m.reg()
+	m.VMOVD(x.As32(), low)
+	m.VPBROADCASTD(low, r)
+	return r
+}
+
+// greater is whether lanes of the one are greater than those of the other.
+func (m *lanes) greater(a, b reg.VecVirtual) reg.Virtual {
+	if m.wide {
+		k := m.K()
+		m.VPCMPGTD(b, a, k)
+		return k
+	}
+	r := m.reg()
+	m.VPCMPGTD(b, a, r)
+	return r
+}
+
+// fold combines the lanes of four accumulators into all lanes of one register.
+func (m *lanes) fold(acc []reg.VecVirtual, op func(a, b, to operand.Op)) reg.VecVirtual {
+	op(acc[1], acc[0], acc[0])
+	op(acc[3], acc[2], acc[2])
+	op(acc[2], acc[0], acc[0])
+	half, quarter := m.YMM(), m.XMM()
+	y := acc[0].AsY()
+	if m.wide {
+		m.VEXTRACTF64X4(operand.U8(1), acc[0], half)
+		op(half, y, half)
+		m.VEXTRACTF32X4(operand.U8(1), half, quarter)
+		y = half
+	} else {
+		m.VEXTRACTF128(operand.U8(1), y, quarter)
+	}
+	x, t, all := m.XMM(), m.XMM(), m.reg()
+	op(quarter, y.(reg.VecVirtual).AsX(), x)
+	for _, order := range []uint8{0x4e, 0xb1} {
+		m.VSHUFPS(operand.U8(order), x, x, t)
+		op(t, x, x)
+	}
+	m.VBROADCASTSS(x, all)
+	return all
+}
+
+// shifted makes a shift of a peak: zero where it is -Inf.
+func (m *lanes) shifted(peak reg.VecVirtual) reg.VecVirtual {
+	const differs = 4
+	r := m.reg()
+	if m.wide {
+		k := m.K()
+		m.VCMPPS(operand.U8(differs), m.k(float32(math.Inf(-1))), peak, k)
+		m.VMOVAPS_Z(peak, k, r)
+		return r
+	}
+	m.VCMPPS(operand.U8(differs), m.k(float32(math.Inf(-1))), peak, r)
+	m.VANDPS(peak, r, r)
+	return r
+}
+
+func (m *lanes) soften() {
+	m.begin("soften", "func()", "is Scores.Soften.")
+	m.parameters(floats("s"), number("from"), number("to"), float("c"), seen("r"), number("m"))
+	s, begin, end, r, rows := m.base("s"), m.value("from"), m.value("to"), m.value("r"), m.value("m")
+	m.SHLQ(operand.U8(2), begin)
+	m.SHLQ(operand.U8(2), end)
+	c, _ := m.Param("c").Resolve()
+	factor := m.broadcast(c.Addr)
+	m.holdExp2()
+	m.hold(float32(math.Inf(-1)))
+	numbers := m.iota()
+
+	m.Label("row")
+	lo, hi, at := m.GP64(), m.GP64(), m.GP64()
+	m.MOVLQSX(operand.Mem{Base: r, Disp: seenFrom}, lo)
+	m.MOVLQSX(operand.Mem{Base: r, Disp: seenTo}, hi)
+	below, until := m.GP64(), m.everyInt(hi)
+	m.LEAQ(operand.Mem{Base: lo, Disp: -1}, below)
+	since := m.everyInt(below)
+	m.SHLQ(operand.U8(2), lo)
+	m.SHLQ(operand.U8(2), hi)
+	last := m.GP64()
+	m.LEAQ(operand.Mem{Base: hi, Disp: -256}, last) // of a group that is seen as a whole
+
+	// groups runs bodies for the vectors of each 64 keys.
+	groups := func(name string, body func(i int, x operand.Mem, seen reg.Virtual)) {
+		each := 64 / m.n
+		m.MOVQ(begin, at)
+		m.Label(name)
+		m.CMPQ(at, lo)
+		m.JLT(to(name + "part"))
+		m.CMPQ(at, last)
+		m.JGT(to(name + "part"))
+		for i := range each {
+			body(i, m.vectorAt(s, at, i), nil)
+		}
+		m.JMP(to(name + "next"))
+		m.Label(name + "part")
+		first := m.GP64()
+		m.MOVQ(at, first)
+		m.SHRQ(operand.U8(2), first)
+		j, step := m.everyInt(first), m.reg()
+		m.VPADDD(numbers, j, j)
+		m.VBROADCASTSS(m.data.repeated(uint32(m.n)), step)
+		for i := range each {
+			var seen reg.Virtual
+			if m.wide {
+				k := m.K()
+				m.VPCMPGTD(since, j, k)
+				m.VPCMPGTD(j, until, k, k)
+				seen = k
+			} else {
+				a, b := m.reg(), m.reg()
+				m.VPCMPGTD(since, j, a)
+				m.VPCMPGTD(j, until, b)
+				m.VANDPS(b, a, a)
+				seen = a
+			}
+			body(i, m.vectorAt(s, at, i), seen)
+			m.VPADDD(step, j, j)
+		}
+		m.Label(name + "next")
+		m.ADDQ(operand.U32(256), at)
+		m.CMPQ(at, end)
+		m.JLT(to(name))
+	}
+
+	acc := make([]reg.VecVirtual, 4)
+	for i := range acc {
+		acc[i] = m.reg()
+		m.VBROADCASTSS(m.data.repeated(math.Float32bits(float32(math.Inf(-1)))), acc[i])
+	}
+	groups("largest", func(i int, x operand.Mem, seen reg.Virtual) {
+		y := m.reg()
+		m.VMULPS(x, factor, y)
+		a := acc[i%4] // stays where y is not a number
+		switch {
+		case seen == nil:
+			m.VMAXPS(a, y, a)
+		case m.wide:
+			m.VMAXPS(a, y, seen, a)
+		default:
+			b := m.reg()
+			m.VMAXPS(a, y, b)
+			m.VBLENDVPS(seen, b, a, a)
+		}
+	})
+	peak := m.fold(acc, func(a, b, to operand.Op) { m.VMAXPS(a, b, to) })
+	m.VMOVSS(peak.AsX(), operand.Mem{Base: r, Disp: seenPeak})
+	shift := m.shifted(peak)
+
+	sums := make([]reg.VecVirtual, 4)
+	for i := range sums {
+		sums[i] = m.zero()
+	}
+	groups("exps", func(i int, x operand.Mem, seen reg.Virtual) {
+		u := m.reg()
+		m.VMOVUPS(x, u)
+		m.VFMSUB213PS(shift, factor, u)
+		p := m.exp2(u, seen)
+		m.VMOVUPS(p, x)
+		m.VADDPS(p, sums[i%4], sums[i%4])
+	})
+	sum := m.fold(sums, func(a, b, to operand.Op) { m.VADDPS(a, b, to) })
+	m.VMOVSS(sum.AsX(), operand.Mem{Base: r, Disp: seenSum})
+	m.ADDQ(operand.U32(spanBytes), s)
+	m.ADDQ(operand.U8(4), r)
+	m.DECQ(rows)
+	m.JNZ(to("row"))
+	m.end()
+}
+
+func (m *lanes) mergeSpan() {
+	m.begin("mergeSpan", "func()", "is Scores.Merge.")
+	m.parameters(floats("acc"), floats("part"), number("n"), floats("peak"), floats("sum"), seen("r"), number("m"))
+	acc, part, n := m.base("acc"), m.base("part"), m.value("n")
+	peaks, sums, r, rows := m.base("peak"), m.base("sum"), m.value("r"), m.value("m")
+	factors := m.AllocLocal(2 * 64) // of acc, and of part
+	m.holdExp2()
+	m.hold(float32(math.Inf(-1)))
+	count, numbers := m.everyInt(rows), m.iota()
+	for i := 0; i < 16/m.n; i++ {
+		at := i * m.size()
+		here := m.greater(count, numbers)
+		load := func(base reg.GPVirtual, disp int) reg.VecVirtual {
+			v, x := m.reg(), operand.Mem{Base: base, Disp: disp + at}
+			if m.wide {
+				m.VMOVUPS_Z(x, here, v)
+			} else {
+				m.VMASKMOVPS(x, here, v)
+			}
+			return v
+		}
+		store := func(v reg.VecVirtual, base reg.GPVirtual) {
+			x := operand.Mem{Base: base, Disp: at}
+			if m.wide {
+				m.VMOVUPS(v, here, x)
+			} else {
+				m.VMASKMOVPS(v, here, x)
+			}
+		}
+		a, b, top := load(peaks, 0), load(r, seenPeak), m.reg()
+		m.VMAXPS(a, b, top)
+		store(top, peaks)
+		shift := m.shifted(top)
+		m.VSUBPS(shift, a, a)
+		m.VSUBPS(shift, b, b)
+		fa, fb := m.exp2(a, nil), m.exp2(b, nil)
+		sum, more := load(sums, 0), load(r, seenSum)
+		m.VMULPS(fb, more, more)
+		m.VFMADD213PS(more, fa, sum)
+		store(sum, sums)
+		m.VMOVUPS(fa, factors.Offset(at))
+		m.VMOVUPS(fb, factors.Offset(64+at))
+		if !m.wide {
+			m.VPADDD(m.data.repeated(8), numbers, numbers)
+		}
+	}
+	m.SHLQ(operand.U8(2), n)
+	factor := m.GP64()
+	m.LEAQ(factors, factor)
+	m.Label("row")
+	a, b := m.broadcast(operand.Mem{Base: factor}), m.broadcast(operand.Mem{Base: factor, Disp: 64})
+	at := m.GP64()
+	m.XORQ(at, at)
+	m.Label("columns")
+	for i := 0; i < 32/m.n; i++ {
+		x, y := m.reg(), m.reg()
+		m.VMULPS(m.vectorAt(part, at, i), b, x)
+		m.VMOVUPS(m.vectorAt(acc, at, i), y)
+		m.VFMADD213PS(x, a, y)
+		m.VMOVUPS(y, m.vectorAt(acc, at, i))
+	}
+	m.ADDQ(operand.U32(panelBytes), at)
+	m.CMPQ(at, n)
+	m.JLT(to("columns"))
+	m.ADDQ(n, acc)
+	m.ADDQ(n, part)
+	m.ADDQ(operand.U8(4), factor)
+	m.DECQ(rows)
+	m.JNZ(to("row"))
+	m.end()
+}
+
+func (m *lanes) divideRow() {
+	m.begin("divideRow", "func(dst, src []float32, by float32)", "is Scores.Divide.")
+	dst, src, n := m.base("dst"), m.base("src"), m.GP64()
+	m.Load(m.Param("src").Len(), n)
+	by, _ := m.Param("by").Resolve()
+	one, inverse := m.reg(), m.broadcast(by.Addr)
+	m.VBROADCASTSS(m.data.repeated(math.Float32bits(1)), one)
+	m.VDIVPS(inverse, one, inverse)
+	zero, whole := m.zero(), m.mask(n)
+	m.each(whole, func(at reg.GPVirtual, partial bool) {
+		x := m.load(m.vectorAt(src, at, 0), partial)
+		m.VFMADD213PS(zero, inverse, x)
+		m.store(x, m.vectorAt(dst, at, 0), partial)
+	})
+	m.end()
+}
+
+func (m *lanes) slopeScores() {
+	m.begin("slopeScores", "func(s []float32, c, slope float32, first int)", "is Scores.Slope.")
+	s, n := m.base("s"), m.GP64()
+	m.Load(m.Param("s").Len(), n)
+	ca, _ := m.Param("c").Resolve()
+	sa, _ := m.Param("slope").Resolve()
+	c, slope := m.broadcast(ca.Addr), m.broadcast(sa.Addr)
+	j, step, whole := m.everyInt(m.value("first")), m.reg(), m.mask(n)
+	m.VPADDD(m.iota(), j, j)
+	m.VBROADCASTSS(m.data.repeated(uint32(m.n)), step)
+	m.each(whole, func(at reg.GPVirtual, partial bool) {
+		x, y := m.load(m.vectorAt(s, at, 0), partial), m.reg()
+		m.VCVTDQ2PS(j, y)
+		m.VMULPS(y, slope, y)
+		m.VFMADD213PS(y, c, x)
+		m.store(x, m.vectorAt(s, at, 0), partial)
+		m.VPADDD(step, j, j)
+	})
+	m.end()
+}
+
+func (m *lanes) allFinite() {
+	m.begin("allFinite", "func(v []float32) bool", "is Scores.Finite of a multiple of 32 floats.")
+	v, n := m.base("v"), m.GP64()
+	m.Load(m.Param("v").Len(), n)
+	m.SHLQ(operand.U8(2), n)
+	at, found := m.GP64(), m.GP32()
+	m.XORQ(at, at)
+	m.XORL(found, found)
+	var bits reg.VecVirtual
+	if !m.wide {
+		bits = m.zero()
+	}
+	m.Label("loop")
+	m.CMPQ(at, n)
+	m.JGE(to("done"))
+	if m.wide {
+		const notFinite = 0x99
+		a, b := m.K(), m.K()
+		m.VFPCLASSPSZ(operand.U8(notFinite), m.vectorAt(v, at, 0), a)
+		m.VFPCLASSPSZ(operand.U8(notFinite), m.vectorAt(v, at, 1), b)
+		m.KORTESTW(b, a)
+		m.JNZ(to("bad"))
+	} else {
+		for i := range 4 {
+			x := m.reg()
+			m.VMOVUPS(m.vectorAt(v, at, i), x)
+			m.VSUBPS(x, x, x) // zero, or not a number
+			m.VORPS(x, bits, bits)
+		}
+	}
+	m.ADDQ(operand.U32(panelBytes), at)
+	m.JMP(to("loop"))
+	m.Label("done")
+	if !m.wide {
+		m.VXORPS(m.zero(), bits, bits)
+		m.VCMPPS(operand.U8(3), bits, bits, bits)
+		m.VMOVMSKPS(bits, found)
+		m.TESTL(found, found)
+		m.JNZ(to("bad"))
+	}
+	yes := m.GP8()
+	m.MOVB(operand.U8(1), yes)
+	m.Store(yes, m.ReturnIndex(0))
+	m.end()
+	m.Label("bad")
+	no := m.GP8()
+	m.XORB(no, no)
+	m.Store(no, m.ReturnIndex(0))
+	m.end()
+}
+
+// transposeKeys takes four features of sixteen keys at a time: a register has those
+// of every fourth key, so that the four of them that follow each other become
+// vectors of a feature within their quarters.
+func (m *lanes) transposeKeys() {
+	m.begin("transposeKeys", "func(dst, src []float32, lds, n int)", "is Scores.PanelKeys for n a multiple of 4.")
+	dst, stride, n := m.base("dst"), m.value("lds"), m.value("n")
+	m.SHLQ(operand.U8(2), stride)
+	thrice := m.GP64()
+	m.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, thrice)
+	rows := []reg.GPVirtual{m.base("src")}
+	for len(rows) < 4 {
+		r := m.GP64()
+		m.LEAQ(operand.Mem{Base: rows[len(rows)-1], Index: stride, Scale: 4}, r)
+		rows = append(rows, r)
+	}
+	key := func(i int) operand.Mem {
+		x := operand.Mem{Base: rows[i/4]}
+		switch i % 4 {
+		case 1:
+			x.Index, x.Scale = stride, 1
+		case 2:
+			x.Index, x.Scale = stride, 2
+		case 3:
+			x.Index, x.Scale = thrice, 1
+		}
+		return x
+	}
+	m.Label("loop")
+	for part := 0; part < 16/m.n; part++ {
+		v := make([]reg.VecVirtual, 4)
+		for i := range v {
+			v[i] = m.reg()
+			m.VMOVUPS(key(part*8+i), v[i].AsX())
+			for q := 1; q < m.n/4; q++ {
+				if m.wide {
+					m.VINSERTF32X4(operand.U8(q), key(4*q+i), v[i], v[i])
+				} else {
+					m.VINSERTF128(operand.U8(q), key(part*8+4*q+i), v[i], v[i])
+				}
+			}
+		}
+		a, b, c, d := m.reg(), m.reg(), m.reg(), m.reg()
+		m.VUNPCKLPS(v[1], v[0], a)
+		m.VUNPCKHPS(v[1], v[0], b)
+		m.VUNPCKLPS(v[3], v[2], c)
+		m.VUNPCKHPS(v[3], v[2], d)
+		m.VUNPCKLPD(c, a, v[0])
+		m.VUNPCKHPD(c, a, v[1])
+		m.VUNPCKLPD(d, b, v[2])
+		m.VUNPCKHPD(d, b, v[3])
+		for i := range v {
+			m.VMOVUPS(v[i], operand.Mem{Base: dst, Disp: i*panelBytes + part*m.size()})
+		}
+	}
+	for _, r := range rows {
+		m.ADDQ(operand.U8(16), r)
+	}
+	m.ADDQ(operand.U32(4*panelBytes), dst)
+	m.SUBQ(operand.U8(4), n)
+	m.JG(to("loop"))
+	m.end()
+}
+
+// directType is a type of a cache.
+type directType struct {
+	name string
+	size int // bytes of an element
+}
+
+var directTypes = []directType{{"F32", 4}, {"F16", 2}, {"BF16", 2}, {"Q8", 1}}
+
+// widen loads a vector of the type as float32, without scales.
+func (m *lanes) widen(t directType, x operand.Mem) reg.VecVirtual {
+	r := m.reg()
+	switch t.name {
+	case "F32":
+		m.VMOVUPS(x, r)
+	case "F16":
+		m.VCVTPH2PS(x, r)
+	case "BF16":
+		m.VPMOVZXWD(x, r)
+		m.VPSLLD(operand.U8(16), r, r)
+	case "Q8":
+		m.VPMOVSXBD(x, r)
+		m.VCVTDQ2PS(r, r)
+	}
+	return r
+}
+
+// blockScale is a scale of Q8_0 in all lanes.
+func (m *lanes) blockScale(x operand.Mem) reg.VecVirtual {
+	r := m.reg()
+	if m.wide {
+		y := m.YMM()
+		m.VPBROADCASTW(x, y)
+		m.VCVTPH2PS(y, r)
+		return r
+	}
+	y := m.XMM()
+	m.VPBROADCASTW(x, y)
+	m.VCVTPH2PS(y, r)
+	return r
+}
+
+func (m *lanes) widenRows(t directType) {
+	m.begin("widenRows"+t.name, "func(dst []float32, ldd int, src []byte, lds, n int)", "is Scores.Widen"+t.name+".")
+	dst, ldd, src, lds, n := m.base("dst"), m.value("ldd"), m.base("src"), m.value("lds"), m.value("n")
+	m.SHLQ(operand.U8(2), ldd)
+	m.Label("loop")
+	for i := 0; i < 16/m.n; i++ {
+		m.VMOVUPS(m.widen(t, operand.Mem{Base: src, Disp: i * m.n * t.size}), operand.Mem{Base: dst, Disp: i * m.size()})
+	}
+	m.ADDQ(ldd, dst)
+	m.ADDQ(lds, src)
+	m.DECQ(n)
+	m.JNZ(to("loop"))
+	m.end()
+}
+
+func (m *lanes) widenRowsQ8() {
+	m.begin("widenRowsQ8", "func(dst []float32, ldd int, src []byte, lds, n int)", "is Scores.WidenQ8.")
+	dst, ldd, src, lds, n := m.base("dst"), m.value("ldd"), m.base("src"), m.value("lds"), m.value("n")
+	m.SHLQ(operand.U8(2), ldd)
+	m.Label("loop")
+	d := m.blockScale(operand.Mem{Base: src})
+	for i := 0; i < 32/m.n; i++ {
+		x := m.widen(directTypes[3], operand.Mem{Base: src, Disp: 2 + i*m.n})
+		m.VMULPS(d, x, x)
+		m.VMOVUPS(x, operand.Mem{Base: dst, Disp: i * m.size()})
+	}
+	m.ADDQ(ldd, dst)
+	m.ADDQ(lds, src)
+	m.DECQ(n)
+	m.JNZ(to("loop"))
+	m.end()
+}
+
+func (m *lanes) widenKeysQ8() {
+	m.begin("widenKeysQ8", "func(dst []float32, src, scales []byte, n int)", "is Scores.WidenKeysQ8.")
+	dst, src, scales, n := m.base("dst"), m.base("src"), m.base("scales"), m.value("n")
+	var d []reg.VecVirtual
+	for i := 0; i < 16/m.n; i++ {
+		d = append(d, m.widen(directTypes[1], operand.Mem{Base: scales, Disp: 2 * i * m.n}))
+	}
+	m.Label("loop")
+	for i := range d {
+		x := m.widen(directTypes[3], operand.Mem{Base: src, Disp: i * m.n})
+		m.VMULPS(d[i], x, x)
+		m.VMOVUPS(x, operand.Mem{Base: dst, Disp: i * m.size()})
+	}
+	m.ADDQ(operand.U32(panelBytes), dst)
+	m.ADDQ(operand.U8(16), src)
+	m.DECQ(n)
+	m.JNZ(to("loop"))
+	m.end()
+}
