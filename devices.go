@@ -27,6 +27,12 @@ import (
 // usableDevices are the names that Config.Device takes here.
 func usableDevices() []string {
 	names := []string{"auto", "cpu", "reference", "ptx"}
+	for p := simd.Best(); ; p-- {
+		names = append(names, "cpu:"+p.String())
+		if p == simd.Portable {
+			break
+		}
+	}
 	for i := range gpus().devices {
 		names = append(names, fmt.Sprintf("cuda:%d", i))
 	}
@@ -42,8 +48,8 @@ func usableDevices() []string {
 func Devices() []DeviceInfo {
 	free, total := freeMemory()
 	list := []DeviceInfo{
-		{Name: "reference", Detail: processor() + ", gonum in float32", Free: free, Total: total},
-		{Name: "cpu", Detail: "the same as reference until there is a faster path", Free: free, Total: total},
+		{Name: bestCPU(), Detail: processor() + "; paths: " + simd.Names(), Free: free, Total: total},
+		{Name: "reference", Detail: "gonum in float32, to compare with", Free: free, Total: total},
 		{Name: "ptx", Detail: "the GPU's kernels in an interpreter, to test them; slow", Free: free, Total: total},
 	}
 	found := gpus()
@@ -136,8 +142,11 @@ var autoDevice = sync.OnceValues(func() (name, why string) {
 		}
 		why = d.Name + ": " + d.Reason
 	}
-	return "reference", why
+	return bestCPU(), why
 })
+
+// bestCPU is the CPU device on the best path of this processor.
+func bestCPU() string { return "cpu:" + simd.Best().String() }
 
 // reasonOf is an error without the name of the package it comes from.
 func reasonOf(err error) string { return strings.TrimPrefix(err.Error(), "cuda: ") }
@@ -166,8 +175,10 @@ func resolveDevice(name string) (canonical string, err error) {
 	case name == "auto":
 		canonical, _ = autoDevice()
 		return canonical, nil
-	case name == "cpu" || name == "reference":
-		return "reference", nil
+	case name == "cpu":
+		return bestCPU(), nil
+	case name == "reference":
+		return name, nil
 	case name == "ptx":
 		return name, nil
 	case base == "cpu" && isPath(part):
@@ -207,7 +218,12 @@ func openDevice(cfg Config) (dev, fallback runtime.Device, err error) {
 	base, part, _ := strings.Cut(cfg.Device, ":")
 	switch {
 	case base == "cpu" && part != "":
-		fast, err := cpu.New(cfg.cpuOptions(part))
+		opt := cfg.cpuOptions(part)
+		if opt.MemoryLimit = cfg.MemoryLimit; opt.MemoryLimit == 0 {
+			free, _ := freeMemory()
+			opt.MemoryLimit = free - free/10 // 0: it is not known
+		}
+		fast, err := cpu.New(opt)
 		if err != nil {
 			return nil, nil, &DeviceError{Device: cfg.Device, Op: "open", Err: err}
 		}

@@ -145,14 +145,39 @@ func TestUnsupported(t *testing.T) {
 		},
 		"generate":  func() error { _, err := b.Complete(t.Context(), request(3)); return err },
 		"tokenizer": func() error { _, err := b.Tokenize("a", false); return err },
-		"bf16":      func() error { return openError(t, godwit.Config{DType: "bf16"}) },
-		"q8_0":      func() error { return openError(t, godwit.Config{Quantize: "q8_0"}) },
+		"bf16":      func() error { return openError(t, godwit.Config{Device: "reference", DType: "bf16"}) },
+		"q8_0":      func() error { return openError(t, godwit.Config{Device: "reference", Quantize: "q8_0"}) },
 		"cuda":      func() error { return openError(t, godwit.Config{Device: "cuda"}) },
 	} {
 		err := call()
 		var u *godwit.UnsupportedError
 		if !errors.As(err, &u) || !errors.Is(err, godwit.ErrUnsupported) || u.What == "" {
 			t.Errorf("%s: %T %v", name, err, err)
+		}
+	}
+}
+
+// TestRounding: what cannot be rounded is an error that says why, and so is a
+// wish that contradicts another.
+func TestRounding(t *testing.T) {
+	for _, row := range []struct {
+		cfg  godwit.Config
+		want string
+	}{
+		{godwit.Config{Quantize: "q8_0"}, "rows of 48 are not made of whole blocks of 32"},
+		{godwit.Config{Quantize: "q4_0"}, "rows of 48 are not made of whole blocks of 32"},
+		{godwit.Config{Quantize: "q8_0", DType: "bf16"}, "weights are rounded once"},
+		{godwit.Config{Quantize: "q5_0"}, `want "", "q8_0" or "q4_0"`},
+		{godwit.Config{DType: "f64"}, `want "", "f32", "bf16" or "f16"`},
+	} {
+		if err := openError(t, row.cfg); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%+v: %v, want an error that says %q", row.cfg, err, row.want)
+		}
+	}
+	for _, cfg := range []godwit.Config{{DType: "bf16"}, {DType: "f16"}, {DType: "f32"}} {
+		m := open(t, "gpt2", cfg)
+		if got := m.Info().DType; got != cfg.DType {
+			t.Errorf("arithmetic %q, want %q", got, cfg.DType)
 		}
 	}
 }

@@ -100,7 +100,7 @@ func TestGenerateSpeed(t *testing.T) {
 		}
 	}
 	got = command(t, "", append(slices.Clone(args), "-v")...)
-	if want := regexp.MustCompile(`^gpt2: GPT2LMHeadModel, [0-9]+ parameters, f32 on reference, context 128\nopened in [0-9.]+ s: .* weights, .* KV, .* scratch, .* files\nprompt: `); !want.MatchString(got.stderr) {
+	if want := regexp.MustCompile(`^gpt2: GPT2LMHeadModel, [0-9]+ parameters, f32 on cpu:[a-z0-9]+, context 128\nopened in [0-9.]+ s: .* weights, .* KV, .* scratch, .* files\nprompt: `); !want.MatchString(got.stderr) {
 		t.Errorf("-v: %q", got.stderr)
 	}
 }
