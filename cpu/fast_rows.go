@@ -36,7 +36,7 @@ func rowWork(k *simd.Kernels, n int64) int64 {
 	if k.Path == simd.Portable {
 		return 4 * n
 	}
-	return n / 6
+	return n / 12
 }
 
 // fastGather is the job of one Gather.
@@ -122,7 +122,7 @@ func (j *fastNorm) run(d *Device, o *runtime.Norm) error {
 		j.r.Share, j.r.Eps, j.r.Least = 1, 0, float64(o.Eps)
 	}
 	j.per = rowsPerTask(o.X.Cols)
-	return d.pool.run(j, tasks(j.rows, j.per), 2*rowWork(d.k, int64(j.rows)*int64(o.X.Cols))+int64(30*j.rows*j.groups))
+	return d.pool.run(j, tasks(j.rows, j.per), 2*rowWork(d.k, int64(j.rows)*int64(o.X.Cols))+int64(15*j.rows*j.groups))
 }
 
 func (j *fastNorm) task(w *worker, i int) {

@@ -80,6 +80,141 @@ func TestRowsDoNotDependOnCompany(t *testing.T) {
 	})
 }
 
+// TestPointwiseOfLongRows compares rows that are cut into tasks with the formula.
+func TestPointwiseOfLongRows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 1))
+	eachPath(t, Options{Threads: 2}, func(t *testing.T, d *Device) {
+		const rows, cols = 3, 2*chunk + 1001
+		x, mul, out := normals(rng, rows, cols), normals(rng, rows, cols+1).ColRange(1, cols+1), normals(rng, rows, cols+2).ColRange(2, cols+2)
+		for _, addRows := range []int{1, rows} {
+			add := normals(rng, addRows, cols)
+			mustRun(t, d, &runtime.Pointwise{Out: out, X: x, Mul: mul, Add: add, F: runtime.Tanh, In: 0.5, Scale: 3})
+			for r := range rows {
+				for c := range cols {
+					want := 3*math.Tanh(0.5*float64(x.F32Row(r)[c]))*float64(mul.F32Row(r)[c]) + float64(add.F32Row(r % addRows)[c])
+					if got := float64(out.F32Row(r)[c]); math.Abs(got-want) > 2e-6*(1+math.Abs(want)) {
+						t.Fatalf("row %d, column %d: %g, want %g", r, c, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestEndOfProducts compares what follows a product with the formula, where no two
+// operands have the same stride.
+func TestEndOfProducts(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 1))
+	const rows, n, k, experts = 70, 45, 32, 3
+	spaced := func(rows, cols, gap int) runtime.Tensor {
+		return normals(rng, rows, cols+gap).ColRange(gap/2, gap/2+cols)
+	}
+	eachPath(t, Options{Threads: 2, Exact: true}, func(t *testing.T, d *Device) {
+		for variant := range 32 {
+			bias, residual, gated, pick, scaled := variant&1 > 0, variant&2 > 0, variant&4 > 0, variant&8 > 0, variant&16 > 0
+			o := &runtime.MatMul{Out: spaced(rows, n, 3), X: spaced(rows, k, 5), Act: runtime.Fn(variant % 7), Gated: gated}
+			parts, matrices := 1, 1
+			if gated {
+				parts = 2
+			}
+			if pick {
+				matrices = experts
+				ids := make([]int32, rows)
+				for i := range ids {
+					ids[i] = int32(rng.IntN(experts+1)) - 1
+				}
+				o.Pick = hostInts(ids)
+			}
+			host := normals(rng, matrices*parts*n, k)
+			var err error
+			if o.W, err = d.Load(host, runtime.UseProduct); err != nil {
+				t.Fatal(err)
+			}
+			if bias {
+				o.Bias = spaced(matrices, parts*n, 2)
+			}
+			if residual {
+				o.Residual = spaced(rows, n, 7)
+			}
+			if scaled {
+				o.Alpha = -0.5
+			}
+			mustRun(t, d, o)
+			for r := range rows {
+				e := 0
+				if pick {
+					e = int(o.Pick.I32s()[r])
+				}
+				sum := func(c int) (y float64) { // of column c of the matrix
+					for i, x := range o.X.F32Row(r) {
+						y += float64(x) * float64(host.F32Row(e*parts*n + c)[i])
+					}
+					if bias {
+						y += float64(o.Bias.F32Row(e)[c])
+					}
+					return y
+				}
+				for c := range n {
+					want := 0.0
+					if e >= 0 {
+						if want = function(o.Act, sum(c)); scaled {
+							want *= -0.5
+						}
+						if gated {
+							want *= sum(n + c)
+						}
+					}
+					if residual {
+						want += float64(o.Residual.F32Row(r)[c])
+					}
+					if got := float64(o.Out.F32Row(r)[c]); math.Abs(got-want) > 2e-5*(1+math.Abs(want)) {
+						t.Fatalf("variant %05b, row %d, column %d: %g, want %g", variant, r, c, got, want)
+					}
+				}
+			}
+			d.Free(o.W.Mem)
+		}
+	})
+}
+
+// function is an elementwise function by its formula.
+func function(f runtime.Fn, x float64) float64 {
+	switch f {
+	case runtime.Relu:
+		return max(x, 0)
+	case runtime.Gelu:
+		return x / 2 * math.Erfc(-x/math.Sqrt2)
+	case runtime.GeluTanh:
+		return x / 2 * (1 + math.Tanh(0.79788456080286535588*(x+0.044715*x*x*x)))
+	case runtime.Silu:
+		return x / (1 + math.Exp(-x))
+	case runtime.Tanh:
+		return math.Tanh(x)
+	case runtime.Sigmoid:
+		return 1 / (1 + math.Exp(-x))
+	}
+	return x
+}
+
+// TestNoRows runs operations on nothing.
+func TestNoRows(t *testing.T) {
+	eachPath(t, Options{Threads: 2}, func(t *testing.T, d *Device) {
+		rng := rand.New(rand.NewPCG(9, 1))
+		x, none, table := normals(rng, 0, 8), hostInts(nil), normals(rng, 3, 8)
+		for _, op := range []runtime.Op{
+			&runtime.Gather{Out: x, Table: table, IDs: none},
+			&runtime.Norm{Out: x, X: x},
+			&runtime.Pointwise{Out: x, X: x},
+			&runtime.RoPE{X: x, Cos: table.ColRange(0, 2), Sin: table.ColRange(2, 4), Rows: none, HeadDim: 4},
+			&runtime.TopK{Values: x, IDs: none, X: x},
+			&runtime.Combine{Out: x, X: x, Weights: normals(rng, 0, 1)},
+			&runtime.TopK{Values: normals(rng, 2, 0), IDs: hostInts(nil), X: normals(rng, 2, 20000), LSE: normals(rng, 2, 1)},
+		} {
+			mustRun(t, d, op)
+		}
+	})
+}
+
 // TestRoPEDoesNotDependOnPosition rotates heads of the same contents wherever
 // they stand.
 func TestRoPEDoesNotDependOnPosition(t *testing.T) {

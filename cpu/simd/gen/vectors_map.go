@@ -69,7 +69,7 @@ func (m *lanes) mapped(f mapFunction) {
 			m.store(v, m.vectorAt(out, at, i), partial)
 		}
 	}
-	any := func() {
+	asking := func() {
 		one := body(bias, add, m.either)
 		m.each(whole, func(at reg.GPVirtual, partial bool) { one(at, 0, partial) })
 	}
@@ -84,7 +84,7 @@ func (m *lanes) mapped(f mapFunction) {
 				without()
 			}
 		}
-		m.either(mul, any, func() {
+		m.either(mul, asking, func() {
 			m.either(bias, func() {
 				m.either(add, func() { m.unrolled(32/m.n, whole, body(bias, add, known)) }, func() { m.unrolled(32/m.n, whole, body(bias, nil, known)) })
 			}, func() {
@@ -92,7 +92,7 @@ func (m *lanes) mapped(f mapFunction) {
 			})
 		})
 	} else {
-		any()
+		asking()
 	}
 	step := m.GP64()
 	advance := func(p reg.GPVirtual, offset int) {
