@@ -122,12 +122,18 @@ func (j *product) split(o *runtime.MatMul, experts, threads int) {
 	} else {
 		j.sort(o.Pick.I32s(), experts)
 	}
-	// Pieces grow smaller towards the end, so that workers end together.
+	// Pieces grow smaller towards the end, so that workers end together. Those of few
+	// rows are whole fours, since kernels take four panels at once then.
 	const most = 16 // panels
 	panels := (j.n + simd.Panel - 1) / simd.Panel
+	fours := o.Out.Rows <= 3 && panels >= 8*threads
 	j.cuts = append(j.cuts[:0], 0)
 	for at := 0; at < panels; {
-		at += min(max((panels-at)/(4*threads), 1), most)
+		n := min(max((panels-at)/(4*threads), 1), most)
+		if fours {
+			n = (n + 3) &^ 3
+		}
+		at += n
 		j.cuts = append(j.cuts, min(at*simd.Panel, j.n))
 	}
 }

@@ -3,12 +3,11 @@ package blas_test
 import (
 	"fmt"
 
-	"gonum.org/v1/gonum/blas/blas32"
+	"gonum.org/v1/gonum/blas"
+	"gonum.org/v1/gonum/blas/blas32" //nolint:depguard // shows what a user does, and takes it back
 	"gonum.org/v1/gonum/blas/gonum"
 
 	cpublas "github.com/godwit-ml/godwit/cpu/blas"
-
-	"gonum.org/v1/gonum/blas"
 )
 
 // Everything that computes through blas32 runs on godwit's kernels from then on.
