@@ -41,11 +41,21 @@ type multiplyBlockTiles struct {
 	mul simd.TilesBlocks
 }
 
+// tileRest is the most rows beyond whole tiles for which vectors are faster.
+const tileRest = 6
+
 func (f multiplyBlockTiles) multiply(w *worker, c []float32, ldc int, a activations, m int, panels []byte, k, n int) {
+	few := m % simd.TilesLeast
 	if m < simd.TilesLeast {
-		f.multiplyInt8.multiply(w, c, ldc, a, m, panels, k, n)
-		return
+		few = m
+	} else if few > tileRest {
+		few = 0
 	}
-	scratch := alignedTo(&w.packed, f.k.TilesScratch(k/32))
-	f.mul(scratch, c, ldc, a.form, a.step, panels, k/32, m, n)
+	if many := m - few; many > 0 {
+		scratch := alignedTo(&w.packed, f.k.TilesScratch(k/32))
+		f.mul(scratch, c, ldc, a.form, a.step, panels, k/32, many, n)
+	}
+	if few > 0 {
+		f.multiplyInt8.multiply(w, c[(m-few)*ldc:], ldc, a.from(m-few), few, panels, k, n)
+	}
 }

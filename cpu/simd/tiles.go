@@ -13,7 +13,7 @@ type Tiles struct {
 	// and becomes zero.
 	TilesBF16 func(c []float32, ldc int, a []byte, step int, b []byte, k, m, panels int)
 	// TilesQ4x0, TilesQ4x1 and TilesQ8x0 are MulQ4x0, MulQ4x1 and MulQ8x0 for TilesLeast
-	// rows or more, with the same bits. Scratch is TilesScratch(blocks) bytes, at a
+	// rows or more, with the same bits; best for a multiple of it. Scratch is TilesScratch(blocks) bytes, at a
 	// multiple of 64.
 	TilesQ4x0, TilesQ4x1, TilesQ8x0 TilesBlocks
 	// TilesScratch is the size of the scratch memory of these.
@@ -23,5 +23,5 @@ type Tiles struct {
 // TilesBlocks is a MulBlocks that takes scratch memory.
 type TilesBlocks func(scratch []byte, c []float32, ldc int, a []byte, step int, b []byte, blocks, m, panels int)
 
-// TilesLeast is the least number of rows of a TilesBlocks.
+// TilesLeast is the least number of rows of a TilesBlocks, the height of a tile.
 const TilesLeast = 16

@@ -16,15 +16,13 @@ func tiles(p Path) Tiles {
 	}
 }
 
-// tilesBF16 is what LDTILECFG reads for products of bf16 with two tiles of so many
-// rows: a byte 1, then from byte 16 on the bytes of a row of each tile, two each,
-// and from byte 48 on the rows.
-func tilesBF16(rows0, rows1 int) (tiles [64]byte) {
+// tilesOf is what LDTILECFG reads for tiles with rows of 64 bytes, of so many rows:
+// a byte 1, then from byte 16 on the bytes of a row of each, two each, and from
+// byte 48 on the numbers of rows.
+func tilesOf(rows [8]int) (tiles [64]byte) {
 	tiles[0] = 1
-	for i, n := range [8]int{rows0, rows0, rows1, rows1, rows0, rows1, 16, 16} {
-		if n > 0 {
-			tiles[16+2*i], tiles[48+i] = 64, byte(n)
-		}
+	for i, n := range rows {
+		tiles[16+2*i], tiles[48+i] = 64, byte(n)
 	}
 	return tiles
 }
@@ -55,16 +53,17 @@ func mulTilesBF16(c []float32, ldc int, a []byte, step int, b []byte, k, m, pane
 		n := min(n, panels-p)
 		rows := m &^ (2*tileHeight - 1)
 		if rows > 0 {
-			tiles := tilesBF16(tileHeight, tileHeight)
-			mulBF16Tiles(&tiles, &c[p*Panel], ldc, &a[0], step, &b[p*size], steps, rows/(2*tileHeight), n)
+			tiles := tilesOf([8]int{16, 16, 16, 16, 16, 16, 16, 16})
+			mulBF16Many(&tiles, &c[p*Panel], ldc, &a[0], step, &b[p*size], steps, rows/(2*tileHeight), n)
 		}
 		switch rest := m - rows; {
 		case rest > tileHeight:
-			tiles := tilesBF16(tileHeight, rest-tileHeight)
-			mulBF16Tiles(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, 1, n)
+			r := rest - tileHeight
+			tiles := tilesOf([8]int{16, 16, r, r, 16, r, 16, 16})
+			mulBF16Many(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, 1, n)
 		case rest > 0:
-			tiles := tilesBF16(rest, 0)
-			mulBF16Tile(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, 1, n)
+			tiles := tilesOf([8]int{rest, rest, rest, rest, rest, 16, 16, 16})
+			mulBF16Few(&tiles, &c[rows*ldc+p*Panel], ldc, &a[rows*step], step, &b[p*size], steps, n)
 		}
 	}
 }

@@ -4,17 +4,17 @@
 
 package simd
 
-// mulBF16Tile multiplies groups of rows, each of one tile, with panels of
-// 32·steps k in bf16; groups are 16 rows a tile apart, ldc counts elements, step bytes.
+// mulBF16Few multiplies the rows of one tile with panels of 32·steps k in bf16; ldc
+// counts elements, step bytes.
 //
 //go:noescape
-func mulBF16Tile(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byte, steps int, groups int, panels int)
+func mulBF16Few(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byte, steps int, panels int)
 
-// mulBF16Tiles multiplies groups of rows, each of two tiles, with panels of
-// 32·steps k in bf16; groups are 16 rows a tile apart, ldc counts elements, step bytes.
+// mulBF16Many multiplies groups of rows, each of two tiles, 32 rows apart, with panels of
+// 32·steps k in bf16; ldc counts elements, step bytes.
 //
 //go:noescape
-func mulBF16Tiles(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byte, steps int, groups int, panels int)
+func mulBF16Many(tiles *[64]byte, c *float32, ldc int, a *byte, step int, b *byte, steps int, groups int, panels int)
 
 // mulQ4x0Tiles multiplies m ≥ 16 rows with panels of blocks ≥ 1; ldc counts elements, step bytes.
 //

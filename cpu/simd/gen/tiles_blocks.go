@@ -138,7 +138,6 @@ func (t *blockTiles) start() {
 	t.ADDQ(operand.Imm(15), x)
 	t.SHRQ(operand.Imm(4), x)
 	t.MOVQ(x, t.groups)
-	t.constant(0x4b400000, t.magic())
 	t.constant(0x0f0f0f0f, zmm[30])
 	t.constant(map[bool]uint32{true: 0x08080808, false: 0x80808080}[t.nibbles], zmm[29])
 }
@@ -147,10 +146,6 @@ func (t *blockTiles) constant(x uint32, z reg.Register) {
 	t.MOVL(operand.U32(x), reg.EAX)
 	t.VPBROADCASTD(reg.EAX, z)
 }
-
-// magic is 1.5·2²³, which as an integer turns an integer that is added to it into
-// a float with this much more.
-func (t *blockTiles) magic() reg.VecPhysical { return zmm[31] }
 
 // unpack unpacks the blocks of a panel to records.
 func (t *blockTiles) unpack() {
@@ -310,9 +305,8 @@ func (t *blockTiles) block() {
 	add := func(from int) {
 		for r := from; r < from+4; r++ {
 			sum, product := zmm[18+2*(r%5)], zmm[19+2*(r%5)]
-			t.VPADDD(operand.Mem{Base: blockTaken, Disp: 64 * r}, t.magic(), sum)
+			t.VCVTDQ2PS(operand.Mem{Base: blockTaken, Disp: 64 * r}, sum)
 			t.VMULPS_BCST(t.field(blockD, r), d, product)
-			t.VSUBPS(t.magic(), sum, sum)
 			t.VFMADD231PS(product, sum, zmm[r])
 			if t.minima {
 				t.VFMADD231PS_BCST(t.field(blockS, r), m, zmm[r])
