@@ -18,6 +18,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godwit-ml/godwit/cpu/simd"
@@ -102,9 +103,24 @@ func compare(args []string, out, notes io.Writer) error {
 	defer stop()
 	l.command = func(name string) *exec.Cmd { return peerCommand(name, l.threads) }
 	l.self = selfCommand
-	l.report.Command = "bench compare " + quoted(args)
+	l.report.Command = "bench compare " + quoted(withoutFolders(args))
 	l.report.Quick = *quick
 	return l.run(ctx, all, *jsonFile, out)
+}
+
+// withoutFolders is a command line that says nothing about where files lie.
+func withoutFolders(args []string) []string {
+	short := slices.Clone(args)
+	for i, a := range short {
+		flag, value, given := strings.Cut(a, "=")
+		switch {
+		case given && strings.HasPrefix(a, "-") && filepath.IsAbs(value):
+			short[i] = flag + "=" + filepath.Base(value)
+		case filepath.IsAbs(a):
+			short[i] = filepath.Base(a)
+		}
+	}
+	return short
 }
 
 // peerCommand starts a peer with its script, which lies beside the sources.
@@ -134,6 +150,7 @@ func (l *lab) run(ctx context.Context, all []goal, jsonFile string, out io.Write
 	var failed []error
 	for i, g := range all {
 		fmt.Fprintf(l.notes, "[%d/%d] %s: %s\n", i+1, len(all), g.name, g.work)
+		l.ceilings.again()
 		r := l.row(ctx, g)
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -356,3 +356,10 @@ func TestSetting(t *testing.T) {
 		}
 	}
 }
+
+func TestQuoted(t *testing.T) {
+	got := quoted(withoutFolders([]string{"-json", "/somewhere/else/run.json", "-models=/a/b", "-rows", "q4|x"}))
+	if want := `-json run.json -models=b -rows "q4|x"`; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -2,7 +2,10 @@ module github.com/godwit-ml/godwit/bench
 
 go 1.26.0
 
-require github.com/godwit-ml/godwit v0.0.0
+require (
+	github.com/godwit-ml/godwit v0.0.0
+	gonum.org/v1/plot v0.17.0
+)
 
 require (
 	codeberg.org/go-fonts/liberation v0.5.0 // indirect
@@ -17,7 +20,6 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	gonum.org/v1/gonum v0.17.0 // indirect
-	gonum.org/v1/plot v0.17.0 // indirect
 	gorgonia.org/cu v0.9.6 // indirect
 )
 

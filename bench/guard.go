@@ -52,8 +52,8 @@ type guardOp struct {
 
 func guardOps() []guardOp {
 	product := func(name, ceiling string, t runtime.DType, m, k, n int) guardOp {
-		return guardOp{fmt.Sprintf("%s %d×%d×%d", name, m, k, n), t == runtime.F32, ceiling, t == runtime.BF16, func(make *kernels.Maker) runtime.Op {
-			return &runtime.MatMul{Out: make.F32(m, n), X: make.F32(m, k), W: hostWeight(t, n, k)}
+		return guardOp{fmt.Sprintf("%s %d×%d×%d", name, m, k, n), t == runtime.F32, ceiling, t == runtime.BF16, func(mk *kernels.Maker) runtime.Op {
+			return &runtime.MatMul{Out: mk.F32(m, n), X: mk.F32(m, k), W: hostWeight(t, n, k)}
 		}}
 	}
 	rows := func(name string, f runtime.Fn) guardOp {
@@ -182,17 +182,17 @@ func (g guarded) worse(was guarded) bool {
 
 // guardMeasure measures an operation on one thread: ours, gonum's and the ceiling in
 // turns.
-func guardMeasure(p simd.Path, op guardOp) (guarded, error) {
+func guardMeasure(p simd.Path, op guardOp) (_ guarded, err error) {
 	fast, _, err := openDevice("cpu:"+p.String(), nil, deviceOptions{threads: 1, exact: op.exact})
 	if err != nil {
 		return guarded{}, err
 	}
-	defer fast.Close()
+	defer func() { err = errors.Join(err, fast.Close()) }()
 	slow, _, err := openDevice("reference", nil, deviceOptions{threads: 1})
 	if err != nil {
 		return guarded{}, err
 	}
-	defer slow.Close()
+	defer func() { err = errors.Join(err, slow.Close()) }()
 	loop := ceilingLoop(p, op)
 	ours, err := guardTimer(fast, op, guardTime)
 	if err != nil {

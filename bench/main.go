@@ -13,6 +13,7 @@ const usage = `usage: bench COMMAND [flags]
 ops      times the ten operations on a device, with the share of what the machine can do
 models   times models from end to end
 compare  measures the goals: ours and llama.cpp, onnxruntime, OpenVINO, torch and hugot in turns
+docs     writes docs/performance.md and its plots from runs of compare
 guard    fails where a kernel has become slower than it was
 
 bench COMMAND -help lists the flags.
@@ -31,7 +32,7 @@ func main() {
 
 func run(args []string, out, notes io.Writer) error {
 	commands := map[string]func(args []string, out, notes io.Writer) error{
-		"ops": ops, "models": timeModels, "compare": compare, "guard": guard, "first-token": firstToken,
+		"ops": ops, "models": timeModels, "compare": compare, "docs": docs, "guard": guard, "first-token": firstToken,
 	}
 	if len(args) > 0 {
 		if f := commands[args[0]]; f != nil {

@@ -92,7 +92,7 @@ func timeModels(args []string, out, notes io.Writer) error {
 	o.req.Repeats = o.repeats
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := modelsRun{Time: time.Now().UTC().Truncate(time.Second), Command: "bench models " + quoted(args)}
+	r := modelsRun{Time: time.Now().UTC().Truncate(time.Second), Command: "bench models " + quoted(withoutFolders(args))}
 	if o.json {
 		r.Machine = thisMachine()
 		r.Ceilings = *measureCeilings(simd.Best(), o.threads)

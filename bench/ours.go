@@ -233,10 +233,10 @@ func (l *lab) sgemm(m, k, n int) (contender, func() error, error) {
 	if err != nil {
 		return contender{}, nil, err
 	}
-	make := &kernels.Maker{Device: dev}
-	op := &runtime.MatMul{Out: make.F32(m, n), X: make.F32(m, k)}
+	maker := &kernels.Maker{Device: dev}
+	op := &runtime.MatMul{Out: maker.F32(m, n), X: maker.F32(m, k)}
 	op.W, err = dev.Load(hostWeight(runtime.F32, n, k), runtime.UseProduct)
-	if err = errors.Join(err, make.Err); err == nil {
+	if err = errors.Join(err, maker.Err); err == nil {
 		err = op.Check()
 	}
 	if err != nil {
