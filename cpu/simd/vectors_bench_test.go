@@ -1,6 +1,7 @@
 package simd
 
-// What functions on rows cost, in the first-level cache, by path.
+// What functions on rows cost, in the first-level cache, by path, and what a core
+// can do at most: operations of products, two a sum, and exponentials.
 
 import "testing"
 
@@ -23,6 +24,18 @@ func BenchmarkVectors(b *testing.B) {
 					f()
 				}
 				b.ReportMetric(n*float64(b.N)/1e9/b.Elapsed().Seconds(), "G/s")
+			})
+		}
+		for _, c := range CeilingsOf(p).Compute {
+			if c.Name != "f32" && c.Name != "exp" {
+				continue
+			}
+			b.Run(p.String()+"/ceiling "+c.Name, func(b *testing.B) {
+				const rounds = 1000
+				for b.Loop() {
+					c.Run(rounds)
+				}
+				b.ReportMetric(rounds*float64(c.Ops)*float64(b.N)/1e9/b.Elapsed().Seconds(), "G/s")
 			})
 		}
 		run("exp", func() { v.ExpSum(out, x, 0) })
