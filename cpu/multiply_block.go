@@ -82,7 +82,25 @@ func (multiplyInt8) formSize(k int) int { return simd.FormSize(k) }
 
 func (f multiplyInt8) form(dst []byte, x []float32) { f.quantize(dst, x) }
 
-func (f multiplyInt8) multiply(_ *worker, c []float32, ldc int, a activations, m int, panels []byte, k, n int) {
+func (f multiplyInt8) multiply(w *worker, c []float32, ldc int, a activations, m int, panels []byte, k, n int) {
+	if m <= simd.Streaming || n == 1 {
+		f.rows(c, ldc, a, m, panels, k, n)
+		return
+	}
+	// Rows of c far apart share few places of the first-level cache: sums are made in
+	// a tile whose rows are not.
+	tile := grow(&w.weights, m*simd.Panel)
+	size := len(panels) / n
+	for p := range n {
+		f.rows(tile, simd.Panel, a, m, panels[p*size:][:size], k, 1)
+		for r := range m {
+			copy(c[r*ldc+p*simd.Panel:][:simd.Panel], tile[r*simd.Panel:])
+		}
+	}
+}
+
+// rows multiplies some rows after the other.
+func (f multiplyInt8) rows(c []float32, ldc int, a activations, m int, panels []byte, k, n int) {
 	for r := 0; r < m; r += f.height {
 		f.mul(c[r*ldc:], ldc, a.form[r*a.step:], a.step, panels, k/32, min(f.height, m-r), n)
 	}

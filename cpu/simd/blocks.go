@@ -50,6 +50,10 @@ const (
 	SizeQ8x0 = 32*Panel + 2*Panel
 )
 
+// Streaming is the most rows for which products with blocks ask for panels ahead
+// of their use, as they wait for memory.
+const Streaming = 8
+
 // FormSize is the size of the int8 form of a row of k elements, k a multiple of
 // 32, bytes. For k/32 blocks, one array after the other, it has
 //
@@ -243,7 +247,7 @@ func fma(x, y, z float32) float32 {
 
 func portableBlocks() Blocks {
 	return Blocks{
-		BlockHeight: 32,
+		BlockHeight: 18,
 		MulQ4x0:     mulQ4x0, MulQ4x1: mulQ4x1, MulQ8x0: mulQ8x0,
 		Quantize:  quantize,
 		FloatQ4x0: floatQ4x0, FloatQ4x1: floatQ4x1, FloatQ8x0: floatQ8x0,

@@ -128,7 +128,7 @@ func (k *pairProduct) sums(n, from int) {
 	x := []reg.VecPhysical{k.v[9], k.v[10], k.v[11], k.v[12]}
 	for g := range 8 {
 		for r := range n {
-			k.VPBROADCASTD(k.row(r, k.form, k.step, k.step3, 4*g), x[r])
+			k.VPBROADCASTD(k.form.row(r, 4*g), x[r])
 		}
 		for vector := range k.at {
 			for part := range k.parts() {
@@ -166,16 +166,16 @@ func (k *pairProduct) finish(r, from, vector int) {
 		k.VPADDD(high, s, s)
 	}
 	if k.zero != 0 {
-		k.VPBROADCASTD(k.row(r, k.z, k.step, k.step3, 0), t)
+		k.VPBROADCASTD(k.z.row(r, 0), t)
 		k.VPADDD(t, s, s)
 	}
 	k.VCVTDQ2PS(s, s)
-	k.VBROADCASTSS(k.row(r, k.d, k.step, k.step3, 0), t)
+	k.VBROADCASTSS(k.d.row(r, 0), t)
 	k.VMULPS(k.scale(from+vector), t, t)
-	out := k.row(r, k.c, k.ldc, k.ldc3, (from+vector)*4*k.lanes)
+	out := k.c.row(r, (from+vector)*4*k.lanes)
 	k.VFMADD213PS(out, t, s)
 	if k.minima {
-		k.VBROADCASTSS(k.row(r, k.z, k.step, k.step3, 0), t)
+		k.VBROADCASTSS(k.z.row(r, 0), t)
 		k.VFMADD231PS(k.minimum(from+vector), t, s)
 	}
 	k.VMOVUPS(s, out)
