@@ -54,8 +54,13 @@ type share struct {
 // attending is a worker's scratch for attention.
 type attending struct {
 	memory      []byte
-	q, s        []float32 // [rows][d], [16][Span]
-	part, acc   []float32 // [16][wide], [rows][wide]
+	s           []float32 // [16][Span]
+	q           []float32 // queries, ldq floats from row to row
+	ldq         int
+	copied      []float32 // [rows][d], if they do not lie so
+	part        []float32 // [16][wide]
+	state       []float32 // acc, peak and sum
+	acc         []float32 // [rows][wide]
 	keys        []float32 // panels [Span/32][d][32]
 	values      []float32 // panels [wide/32][Span][32]
 	peak, sum   []float32 // of a row
@@ -65,14 +70,15 @@ type attending struct {
 }
 
 const (
-	attentionRows = 192 // rows of a tile, about: with a span of keys and values they stay in the second-level cache
-	fewRows       = 32  // most rows of a tile whose spans are shared out
+	attentionRows = 384 // most rows of a tile, about: with a span of keys and values they stay in the second-level cache
+	leastRows     = 48
+	fewRows       = 32 // most rows of a tile whose spans are shared out
 )
 
 func (j *fastAttention) run(d *Device, o *runtime.Attention) error {
 	j.op, j.kernel, j.d, j.dv, j.group = o, d.k, o.Q.Cols/o.Heads, o.Out.Cols/o.Heads, o.Heads/o.KVHeads
 	j.bind(o)
-	if err := j.split(o, max(attentionRows/j.group, 1)); err != nil {
+	if err := j.split(o, j.queriesOfTile(o, len(d.pool.workers))); err != nil {
 		return err
 	}
 	if err := j.checkIndices(o); err != nil {
@@ -81,7 +87,7 @@ func (j *fastAttention) run(d *Device, o *runtime.Attention) error {
 	j.step = simd.SpanRows / j.kernel.Height * j.kernel.Height
 	j.panels = (j.dv + simd.Panel - 1) / simd.Panel
 	j.wide = j.panels * simd.Panel
-	j.mixed = o.SoftCap != 0 || j.slopes != nil || j.keyBias.present() || j.relIndex != nil
+	j.mixed = !(o.Scale >= 0) || o.SoftCap != 0 || j.slopes != nil || j.keyBias.present() || j.relIndex != nil
 	j.factor = math.Log2E
 	if !j.mixed {
 		j.factor *= scale(o.Scale)
@@ -98,6 +104,16 @@ func (j *fastAttention) run(d *Device, o *runtime.Attention) error {
 		work += int64(j.tiles[i].n) * int64(j.tiles[i].hi-j.tiles[i].lo)
 	}
 	return d.pool.run(j, len(j.pieces), work*int64(o.Heads)*int64(4+(j.d+j.dv)/16)/4)
+}
+
+// queriesOfTile is how many queries a tile has at most: fewer where all threads
+// would not have work else. It changes no bit.
+func (j *fastAttention) queriesOfTile(o *runtime.Attention, threads int) int {
+	rows := attentionRows
+	for rows > leastRows && threads > 1 && o.Q.Rows*o.Heads < 4*threads*rows {
+		rows /= 2
+	}
+	return max(rows/j.group, 1)
 }
 
 // directKernels are those for the order of the cache; nil if there are none.
@@ -189,6 +205,11 @@ func (j *fastAttention) task(w *worker, i int) {
 		}
 		return
 	}
+	if p.to-p.from == 1 && j.sinks == nil { // what it leaves is all there is
+		j.span(w, t, int(p.kv), int(p.from), a.state)
+		j.finish(a, t, int(p.kv))
+		return
+	}
 	j.start(a, t, int(p.kv))
 	for s := int(p.from); s < int(p.to); s++ {
 		j.span(w, t, int(p.kv), s, nil)
@@ -198,26 +219,40 @@ func (j *fastAttention) task(w *worker, i int) {
 
 // prepare makes the scratch for a tile.
 func (j *fastAttention) prepare(a *attending, t *queries) {
-	rows := j.padded(t)
-	sizes := [...]int{rows * j.d, simd.SpanRows * simd.Span, simd.SpanRows * j.wide, rows * j.wide, simd.Span * j.d, simd.Span * j.wide, rows, rows, 0}
+	rows, copied, peaks := j.padded(t), 0, 0
+	if j.group > 1 && t.n > 1 {
+		copied = rows * j.d
+	}
 	if j.probs.present() {
-		sizes[8] = rows * ((t.hi+simd.Span-1)/simd.Span - t.lo/simd.Span)
+		peaks = rows * ((t.hi+simd.Span-1)/simd.Span - t.lo/simd.Span)
 	}
-	total := 0
-	for _, n := range sizes {
-		total += (n + 15) &^ 15
+	// Each begins at a multiple of 64 bytes: rows are a multiple of 16.
+	v := floatsAt(alignedTo(&a.memory, 4*(copied+simd.SpanRows*(simd.Span+j.wide)+simd.Span*(j.d+j.wide)+peaks+rows*(j.wide+2))))
+	take := func(n int) []float32 {
+		part := v[:n:n]
+		v = v[n:]
+		return part
 	}
-	v := floatsAt(alignedTo(&a.memory, 4*total))
-	for i, p := range [...]*[]float32{&a.q, &a.s, &a.part, &a.acc, &a.keys, &a.values, &a.peak, &a.sum, &a.peaks} {
-		*p, v = v[:sizes[i]:sizes[i]], v[(sizes[i]+15)&^15:]
-	}
+	a.copied, a.s, a.part = take(copied), take(simd.SpanRows*simd.Span), take(simd.SpanRows*j.wide)
+	a.keys, a.values, a.peaks = take(simd.Span*j.d), take(simd.Span*j.wide), take(peaks)
+	a.state = v
+	a.acc, a.peak, a.sum = take(rows*j.wide), take(rows), take(rows)
 }
 
-// fetchQueries copies the queries of the tile, row by row.
+// fetchQueries finds the queries of the tile, row by row. Heads of a group lie side
+// by side: rows are at equal distances if there is one head, or one query.
 func (j *fastAttention) fetchQueries(a *attending, t *queries, kv int) {
 	n := j.group * j.d
-	for i := range t.n {
-		copy(a.q[i*n:][:n], j.q.row(t.row+i, kv*n, n))
+	switch {
+	case j.group == 1:
+		a.q, a.ldq = j.q.v[t.row*j.q.stride+kv*n:], j.q.stride
+	case t.n == 1:
+		a.q, a.ldq = j.q.row(t.row, kv*n, n), j.d
+	default:
+		a.q, a.ldq = a.copied, j.d
+		for i := range t.n {
+			copy(a.q[i*n:][:n], j.q.row(t.row+i, kv*n, n))
+		}
 	}
 }
 
@@ -247,25 +282,26 @@ type sight struct {
 	even     bool // and all rows
 }
 
-// look sets what the m rows from first on see of a span.
+// look sets what the m rows from first on see of the span at base.
 func (j *fastAttention) look(r *simd.Seen, t *queries, first, m, base int) sight {
 	g := sight{from: simd.Span, even: true}
-	for i := range m {
-		if i > 0 && (first+i)%j.group != 0 {
-			r.From[i], r.To[i] = r.From[i-1], r.To[i-1]
-			continue
-		}
+	for i := 0; i < m; {
 		lo, hi := j.visible(t.pos+(first+i)/j.group, t.keys)
 		lo, hi = max(lo-base, 0), min(hi-base, simd.Span)
 		if lo >= hi {
 			lo, hi = 0, 0
+		} else {
+			g.from, g.to = min(g.from, lo), max(g.to, hi)
 		}
-		r.From[i], r.To[i] = int32(lo), int32(hi)
-		if i > 0 && (r.From[i] != r.From[i-1] || r.To[i] != r.To[i-1]) {
+		if i > 0 && (int(r.From[i-1]) != lo || int(r.To[i-1]) != hi) {
 			g.even = false
 		}
-		if lo < hi {
-			g.from, g.to = min(g.from, lo), max(g.to, hi)
+		end := min(m, i+j.group-(first+i)%j.group) // of the rows of this query
+		if j.op.Left == runtime.Unlimited && j.op.Right == runtime.Unlimited {
+			end = m
+		}
+		for ; i < end; i++ {
+			r.From[i], r.To[i] = int32(lo), int32(hi)
 		}
 	}
 	return g
@@ -342,11 +378,11 @@ func (j *fastAttention) score(w *worker, t *queries, kv, first, m, base int, g s
 	a := &w.attending
 	if direct {
 		from, to := g.from/simd.Lanes, (g.to+simd.Lanes-1)/simd.Lanes
-		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*j.d:], j.d, m, j.keys.bytes, a.at[from:to])
+		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*a.ldq:], j.d, m, j.keys.bytes, a.at[from:to])
 	} else {
 		from, to := g.from/simd.Panel, (g.to+simd.Panel-1)/simd.Panel
 		for i := 0; i < m; i += j.kernel.Height {
-			j.kernel.MulF32(a.s[i*simd.Span+from*simd.Panel:], simd.Span, a.q[(first+i)*j.d:], j.d, a.keys[from*simd.Panel*j.d:], j.d, min(j.kernel.Height, m-i), to-from, false)
+			j.kernel.MulF32(a.s[i*simd.Span+from*simd.Panel:], simd.Span, a.q[(first+i)*a.ldq:], a.ldq, a.keys[from*simd.Panel*j.d:], j.d, min(j.kernel.Height, m-i), to-from, false)
 		}
 	}
 	if j.mixed {

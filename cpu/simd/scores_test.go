@@ -49,7 +49,7 @@ func TestSoften(t *testing.T) {
 			before := append([]float32(nil), s...)
 			from := r.IntN(4) * 64
 			to := from + 64 + r.IntN((Span-from)/64)*64
-			c := float32(r.NormFloat64())
+			c := float32(math.Abs(r.NormFloat64()) + 0.01)
 			var seen Seen
 			for i := range m {
 				a, b := from+r.IntN(to-from+1), from+r.IntN(to-from+1)

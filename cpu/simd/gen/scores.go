@@ -235,71 +235,54 @@ func (m *lanes) soften() {
 	m.hold(float32(math.Inf(-1)))
 	numbers := m.iota()
 
-	m.Label("row")
+	// Largest scores of all rows come first: an exponential would wait for its row's.
+	for _, pass := range []string{"largest", "exps"} {
+		m.softenRows(pass, s, begin, end, r, rows, factor, numbers)
+	}
+	m.end()
+}
+
+// softenRows writes a pass over all rows.
+func (m *lanes) softenRows(pass string, s, begin, end, r, rows reg.GPVirtual, factor, numbers reg.VecVirtual) {
+	row, state, left := m.GP64(), m.GP64(), m.GP64()
+	m.MOVQ(s, row)
+	m.MOVQ(r, state)
+	m.MOVQ(rows, left)
+	m.Label(pass + "row")
 	lo, hi, at := m.GP64(), m.GP64(), m.GP64()
-	m.MOVLQSX(operand.Mem{Base: r, Disp: seenFrom}, lo)
-	m.MOVLQSX(operand.Mem{Base: r, Disp: seenTo}, hi)
+	m.MOVLQSX(operand.Mem{Base: state, Disp: seenFrom}, lo)
+	m.MOVLQSX(operand.Mem{Base: state, Disp: seenTo}, hi)
 	below, until := m.GP64(), m.everyInt(hi)
 	m.LEAQ(operand.Mem{Base: lo, Disp: -1}, below)
 	since := m.everyInt(below)
 	m.SHLQ(operand.U8(2), lo)
 	m.SHLQ(operand.U8(2), hi)
-	last := m.GP64()
-	m.LEAQ(operand.Mem{Base: hi, Disp: -256}, last) // of a group that is seen as a whole
-
-	// groups runs bodies for the vectors of each 64 keys.
-	groups := func(name string, body func(i int, x operand.Mem, seen reg.Virtual)) {
-		each := 64 / m.n
-		m.MOVQ(begin, at)
-		m.Label(name)
-		m.CMPQ(at, lo)
-		m.JLT(to(name + "part"))
-		m.CMPQ(at, last)
-		m.JGT(to(name + "part"))
-		for i := range each {
-			body(i, m.vectorAt(s, at, i), nil)
-		}
-		m.JMP(to(name + "next"))
-		m.Label(name + "part")
-		first := m.GP64()
-		m.MOVQ(at, first)
-		m.SHRQ(operand.U8(2), first)
-		j, step := m.everyInt(first), m.reg()
-		m.VPADDD(numbers, j, j)
-		m.VBROADCASTSS(m.data.repeated(uint32(m.n)), step)
-		for i := range each {
-			var seen reg.Virtual
-			if m.wide {
-				k := m.K()
-				m.VPCMPGTD(since, j, k)
-				m.VPCMPGTD(j, until, k, k)
-				seen = k
-			} else {
-				a, b := m.reg(), m.reg()
-				m.VPCMPGTD(since, j, a)
-				m.VPCMPGTD(j, until, b)
-				m.VANDPS(b, a, a)
-				seen = a
-			}
-			body(i, m.vectorAt(s, at, i), seen)
-			m.VPADDD(step, j, j)
-		}
-		m.Label(name + "next")
-		m.ADDQ(operand.U32(256), at)
-		m.CMPQ(at, end)
-		m.JLT(to(name))
-	}
+	m.SUBQ(operand.U32(256), hi) // the last group that is seen as a whole
 
 	acc := make([]reg.VecVirtual, 4)
-	for i := range acc {
-		acc[i] = m.reg()
-		m.VBROADCASTSS(m.data.repeated(math.Float32bits(float32(math.Inf(-1)))), acc[i])
+	first, shift := float32(0), reg.VecVirtual(nil)
+	if pass == "largest" {
+		first = float32(math.Inf(-1))
+	} else {
+		shift = m.shifted(m.broadcast(operand.Mem{Base: state, Disp: seenPeak}))
 	}
-	groups("largest", func(i int, x operand.Mem, seen reg.Virtual) {
+	for i := range acc {
+		acc[i] = m.everyLane(m.data.repeated(math.Float32bits(first)))
+	}
+	body := func(i int, x operand.Mem, seen reg.Virtual) {
+		a := acc[i%4]
+		if pass == "exps" {
+			u := m.reg()
+			m.VMOVUPS(x, u)
+			m.VFMSUB213PS(shift, factor, u)
+			p := m.exp2(u, seen)
+			m.VMOVUPS(p, x)
+			m.VADDPS(p, a, a)
+			return
+		}
 		y := m.reg()
-		m.VMULPS(x, factor, y)
-		a := acc[i%4] // stays where y is not a number
-		switch {
+		m.VMOVUPS(x, y)
+		switch { // a stays where y is not a number
 		case seen == nil:
 			m.VMAXPS(a, y, a)
 		case m.wide:
@@ -309,30 +292,61 @@ func (m *lanes) soften() {
 			m.VMAXPS(a, y, b)
 			m.VBLENDVPS(seen, b, a, a)
 		}
-	})
-	peak := m.fold(acc, func(a, b, to operand.Op) { m.VMAXPS(a, b, to) })
-	m.VMOVSS(peak.AsX(), operand.Mem{Base: r, Disp: seenPeak})
-	shift := m.shifted(peak)
-
-	sums := make([]reg.VecVirtual, 4)
-	for i := range sums {
-		sums[i] = m.zero()
 	}
-	groups("exps", func(i int, x operand.Mem, seen reg.Virtual) {
-		u := m.reg()
-		m.VMOVUPS(x, u)
-		m.VFMSUB213PS(shift, factor, u)
-		p := m.exp2(u, seen)
-		m.VMOVUPS(p, x)
-		m.VADDPS(p, sums[i%4], sums[i%4])
-	})
-	sum := m.fold(sums, func(a, b, to operand.Op) { m.VADDPS(a, b, to) })
-	m.VMOVSS(sum.AsX(), operand.Mem{Base: r, Disp: seenSum})
-	m.ADDQ(operand.U32(spanBytes), s)
-	m.ADDQ(operand.U8(4), r)
-	m.DECQ(rows)
-	m.JNZ(to("row"))
-	m.end()
+	each := 64 / m.n
+	m.MOVQ(begin, at)
+	m.Label(pass)
+	m.CMPQ(at, lo)
+	m.JLT(to(pass + "part"))
+	m.CMPQ(at, hi)
+	m.JGT(to(pass + "part"))
+	for i := range each {
+		body(i, m.vectorAt(row, at, i), nil)
+	}
+	m.JMP(to(pass + "next"))
+	m.Label(pass + "part")
+	number := m.GP64()
+	m.MOVQ(at, number)
+	m.SHRQ(operand.U8(2), number)
+	j, step := m.everyInt(number), m.reg()
+	m.VPADDD(numbers, j, j)
+	m.VBROADCASTSS(m.data.repeated(uint32(m.n)), step)
+	for i := range each {
+		body(i, m.vectorAt(row, at, i), m.between(since, j, until))
+		m.VPADDD(step, j, j)
+	}
+	m.Label(pass + "next")
+	m.ADDQ(operand.U32(256), at)
+	m.CMPQ(at, end)
+	m.JLT(to(pass))
+
+	if pass == "largest" {
+		peak := m.fold(acc, func(a, b, to operand.Op) { m.VMAXPS(a, b, to) })
+		m.VMULSS(factor.AsX(), peak.AsX(), peak.AsX())
+		m.VMOVSS(peak.AsX(), operand.Mem{Base: state, Disp: seenPeak})
+	} else {
+		sum := m.fold(acc, func(a, b, to operand.Op) { m.VADDPS(a, b, to) })
+		m.VMOVSS(sum.AsX(), operand.Mem{Base: state, Disp: seenSum})
+	}
+	m.ADDQ(operand.U32(spanBytes), row)
+	m.ADDQ(operand.U8(4), state)
+	m.DECQ(left)
+	m.JNZ(to(pass + "row"))
+}
+
+// between is whether lanes of j are above since and below until.
+func (m *lanes) between(since, j, until reg.VecVirtual) reg.Virtual {
+	if m.wide {
+		k := m.K()
+		m.VPCMPGTD(since, j, k)
+		m.VPCMPGTD(j, until, k, k)
+		return k
+	}
+	a, b := m.reg(), m.reg()
+	m.VPCMPGTD(since, j, a)
+	m.VPCMPGTD(j, until, b)
+	m.VANDPS(b, a, a)
+	return a
 }
 
 func (m *lanes) mergeSpan() {
