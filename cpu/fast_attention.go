@@ -53,20 +53,23 @@ type share struct {
 
 // attending is a worker's scratch for attention.
 type attending struct {
-	memory      []byte
-	s           []float32 // [16][Span]
-	q           []float32 // queries, ldq floats from row to row
-	ldq         int
-	copied      []float32 // [rows][d], if they do not lie so
-	part        []float32 // [16][wide]
-	state       []float32 // acc, peak and sum
-	acc         []float32 // [rows][wide]
-	keys        []float32 // panels [Span/32][d][32]
-	values      []float32 // panels [wide/32][Span][32]
-	peak, sum   []float32 // of a row
-	peaks       []float32 // of a row and span, for Probs
-	rows        simd.Seen
-	at, valueAt [simd.Span / simd.Lanes]int
+	memory    []byte
+	s         []float32 // [16][Span]
+	q         []float32 // queries, ldq floats from row to row
+	ldq       int
+	copied    []float32 // [rows][d], if they do not lie so
+	part      []float32 // [16][wide]
+	state     []float32 // acc, peak and sum
+	acc       []float32 // [rows][wide]
+	keys      []float32 // panels [Span/32][d][32]
+	values    []float32 // panels [wide/32][Span][32]
+	peak, sum []float32 // of a row
+	peaks     []float32 // of a row and span, for Probs
+	rows      simd.Seen
+
+	// Of direct products: where groups of keys and of values lie, and the keys of what
+	// comes next.
+	at, valueAt, ahead [simd.Span / simd.Lanes]int
 }
 
 const (
@@ -118,7 +121,7 @@ func (j *fastAttention) queriesOfTile(o *runtime.Attention, threads int) int {
 
 // directKernels are those for the order of the cache; nil if there are none.
 func (j *fastAttention) directKernels() *simd.Direct {
-	if !j.keys.ordered || !j.values.ordered || j.dv%simd.Lanes != 0 {
+	if !j.keys.ordered || !j.values.ordered || j.dv%simd.Lanes != 0 || j.d%2 != 0 {
 		return nil
 	}
 	switch j.op.K.DType {
@@ -315,6 +318,7 @@ func (j *fastAttention) span(w *worker, t *queries, kv, s int, partial []float32
 	direct := j.direct != nil && t.n == 1
 	if direct {
 		j.locate(a, t, kv, base, lo, hi)
+		j.lookAhead(a, t, kv, base+simd.Span)
 	} else {
 		j.collect(w, t, kv, base, lo, hi)
 	}
@@ -337,7 +341,7 @@ func (j *fastAttention) span(w *worker, t *queries, kv, s int, partial []float32
 			j.score(w, t, kv, first, m, base, g, direct)
 			switch {
 			case direct:
-				j.direct.Weigh(part, j.wide, a.s, j.dv, m, j.values.bytes, a.valueAt[:], g.from, g.to)
+				j.direct.Weigh(part, j.wide, a.s, j.dv, m, j.values.bytes, a.valueAt[:], g.from, g.to, j.keys.bytes, a.ahead[:])
 			default:
 				if !g.even && !checked {
 					clean, checked = j.allFinite(a, lo, hi), true
@@ -378,7 +382,7 @@ func (j *fastAttention) score(w *worker, t *queries, kv, first, m, base int, g s
 	a := &w.attending
 	if direct {
 		from, to := g.from/simd.Lanes, (g.to+simd.Lanes-1)/simd.Lanes
-		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*a.ldq:], j.d, m, j.keys.bytes, a.at[from:to])
+		j.direct.Dot(a.s[from*simd.Lanes:], a.q[first*a.ldq:], j.d, m, j.keys.bytes, a.at[from:to], j.values.bytes, a.valueAt[from:to])
 	} else {
 		from, to := g.from/simd.Panel, (g.to+simd.Panel-1)/simd.Panel
 		for i := 0; i < m; i += j.kernel.Height {

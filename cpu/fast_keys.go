@@ -19,6 +19,24 @@ func (j *fastAttention) locate(a *attending, t *queries, kv, base, lo, hi int) {
 	}
 }
 
+// lookAhead notes where keys of the span at base lie, if there is one, or what
+// follows the last: the next head's.
+func (j *fastAttention) lookAhead(a *attending, t *queries, kv, base int) {
+	a.ahead = a.at
+	if base >= t.hi {
+		base, kv = t.lo/simd.Span*simd.Span, kv+1
+		if kv == j.op.KVHeads {
+			return
+		}
+	}
+	table, size := j.blocks[t.seq*j.op.Blocks.Cols:], j.op.BlockSize
+	for g := range a.ahead {
+		if key := base + g*simd.Lanes; key >= t.lo && key < t.hi {
+			a.ahead[g] = j.keys.keyAt(int(table[key/size])*size+key%size, kv*j.d)
+		}
+	}
+}
+
 // collect makes panels of the keys and values lo ≤ j < hi of the span at base.
 // Lanes of other keys, and features beyond d, hold anything.
 func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {

@@ -31,16 +31,18 @@ type Seen struct {
 type Widen func(dst []float32, ldd int, src []byte, lds, n int)
 
 // Direct is the products of few rows with keys and values of one type, in groups
-// of 16 of which one begins at each of the bytes at of the cache.
+// of 16 of which one begins at each of the bytes at of the cache. With each group
+// the one at the same place of next and ahead is fetched into the cache of the
+// processor.
 type Direct struct {
 	// Dot is s[r·Span+16g+j] = Σ_i q[r·d+i]·key (g,j,i), with one fused accumulator
 	// over ascending i, for r < m. A group is [d][16] elements, in Q8_0 [d/32] of
-	// {[32][16] int8, [16] binary16 scales}.
-	Dot func(s, q []float32, d, m int, cache []byte, at []int)
+	// {[32][16] int8, [16] binary16 scales}. Of types of two bytes, d is even.
+	Dot func(s, q []float32, d, m int, cache []byte, at []int, next []byte, ahead []int)
 	// Weigh is out[r·ldo+i] = Σ_j p[r·Span+j]·value (j/16, j mod 16, i) over the keys
 	// from ≤ j < to, ascending, with one fused accumulator from zero, for r < m and
 	// i < dv. A group is [16][dv] elements, dv a multiple of 16, in Q8_0 of 32.
-	Weigh func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, from, to int)
+	Weigh func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, from, to int, next []byte, ahead []int)
 }
 
 // Scores are the functions on attention.

@@ -1235,9 +1235,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func dotF32AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·dotF32AVX2(SB), NOSPLIT, $24-112
+// func dotF32AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotF32AVX2(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -1245,24 +1245,36 @@ TEXT ·dotF32AVX2(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows2fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -1272,177 +1284,219 @@ rows2groups2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
 
 rows2groups2d:
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(AX*1), Y9
-	VMOVUPS      (DI), Y10
+	VMOVUPS      (BX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VMOVUPS      32(DI), Y10
+	VMOVUPS      32(BX), Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Y10
+	VMOVUPS      (CX), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y6
-	VMOVUPS      32(R8), Y10
+	VMOVUPS      32(CX), Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x40, R8
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
 	ADDQ         $0x04, SI
-	DECQ         R10
+	SUBQ         $0x01, R9
 	JNZ          rows2groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	VMOVUPS      Y4, 1024(DX)
-	VMOVUPS      Y5, 1056(DX)
-	VMOVUPS      Y6, 1088(DX)
-	VMOVUPS      Y7, 1120(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 1024(CX)
+	VMOVUPS      Y5, 1056(CX)
+	VMOVUPS      Y6, 1088(CX)
+	VMOVUPS      Y7, 1120(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows2groups2
 
 rows2fewer2:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Y4
-	VBROADCASTSS (SI)(AX*1), Y5
-	VMOVUPS      (DI), Y6
+	VBROADCASTSS (BX), Y4
+	VBROADCASTSS (BX)(AX*1), Y5
+	VMOVUPS      (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y2
-	VMOVUPS      32(DI), Y6
+	VMOVUPS      32(CX), Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows2groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 1024(DX)
-	VMOVUPS      Y3, 1056(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 1024(CX)
+	VMOVUPS      Y3, 1056(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows1fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
 
 rows1groups2d:
 	VBROADCASTSS (SI), Y4
-	VMOVUPS      (DI), Y5
+	VMOVUPS      (BX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VMOVUPS      32(DI), Y5
+	VMOVUPS      32(BX), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Y5
+	VMOVUPS      (CX), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VMOVUPS      32(R8), Y5
+	VMOVUPS      32(CX), Y5
 	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x40, R8
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
 	ADDQ         $0x04, SI
-	DECQ         R10
+	SUBQ         $0x01, R9
 	JNZ          rows1groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows1groups2
 
 rows1fewer2:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Y2
-	VMOVUPS      (DI), Y3
+	VBROADCASTSS (BX), Y2
+	VMOVUPS      (CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VMOVUPS      32(DI), Y3
+	VMOVUPS      32(CX), Y3
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows1groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighF32AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·weighF32AVX2(SB), NOSPLIT, $24-136
+// func weighF32AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·weighF32AVX2(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -1450,20 +1504,23 @@ TEXT ·weighF32AVX2(SB), NOSPLIT, $24-136
 	MOVQ   dv+56(FP), AX
 	IMUL3Q $+4, AX, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -1472,117 +1529,140 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y5
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Y8
-	VBROADCASTSS 1024(SI)(DI*4), Y9
-	VMOVUPS      (R9), Y10
+	VBROADCASTSS (CX)(DX*4), Y8
+	VBROADCASTSS 1024(CX)(DX*4), Y9
+	VMOVUPS      (R8), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VMOVUPS      32(R9), Y10
+	VMOVUPS      32(R8), Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	VMOVUPS      64(R9), Y10
+	VMOVUPS      64(R8), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y6
-	VMOVUPS      96(R9), Y10
+	VMOVUPS      96(R8), Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y6, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VBROADCASTSS 1024(SI)(DI*4), Y5
-	VMOVUPS      (R9), Y6
+	VBROADCASTSS (CX)(DX*4), Y4
+	VBROADCASTSS 1024(CX)(DX*4), Y5
+	VMOVUPS      (R8), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y2
-	VMOVUPS      32(R9), Y6
+	VMOVUPS      32(R8), Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
@@ -1590,118 +1670,144 @@ rows2fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VMOVUPS      (R9), Y5
+	VBROADCASTSS (CX)(DX*4), Y4
+	VMOVUPS      (R8), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VMOVUPS      32(R9), Y5
+	VMOVUPS      32(R8), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VMOVUPS      64(R9), Y5
+	VMOVUPS      64(R8), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VMOVUPS      96(R9), Y5
+	VMOVUPS      96(R8), Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Y2
-	VMOVUPS      (R9), Y3
+	VBROADCASTSS (CX)(DX*4), Y2
+	VMOVUPS      (R8), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VMOVUPS      32(R9), Y3
+	VMOVUPS      32(R8), Y3
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
@@ -1709,16 +1815,16 @@ rows1fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotF16AVX2(SB), NOSPLIT, $24-112
+// func dotF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotF16AVX2(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -1726,24 +1832,36 @@ TEXT ·dotF16AVX2(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows2fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -1753,177 +1871,255 @@ rows2groups2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
 
 rows2groups2d:
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(AX*1), Y9
-	VCVTPH2PS    (DI), Y10
+	VCVTPH2PS    (BX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VCVTPH2PS    16(DI), Y10
+	VCVTPH2PS    16(BX), Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Y10
+	VCVTPH2PS    (CX), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y6
-	VCVTPH2PS    16(R8), Y10
+	VCVTPH2PS    16(CX), Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x20, R8
-	ADDQ         $0x04, SI
-	DECQ         R10
+	VBROADCASTSS 4(SI), Y8
+	VBROADCASTSS 4(SI)(AX*1), Y9
+	VCVTPH2PS    32(BX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VCVTPH2PS    48(BX), Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VCVTPH2PS    32(CX), Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VCVTPH2PS    48(CX), Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, SI
+	SUBQ         $0x02, R9
 	JNZ          rows2groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	VMOVUPS      Y4, 1024(DX)
-	VMOVUPS      Y5, 1056(DX)
-	VMOVUPS      Y6, 1088(DX)
-	VMOVUPS      Y7, 1120(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 1024(CX)
+	VMOVUPS      Y5, 1056(CX)
+	VMOVUPS      Y6, 1088(CX)
+	VMOVUPS      Y7, 1120(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows2groups2
 
 rows2fewer2:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Y4
-	VBROADCASTSS (SI)(AX*1), Y5
-	VCVTPH2PS    (DI), Y6
+	VBROADCASTSS (BX), Y4
+	VBROADCASTSS (BX)(AX*1), Y5
+	VCVTPH2PS    (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y2
-	VCVTPH2PS    16(DI), Y6
+	VCVTPH2PS    16(CX), Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Y4
+	VBROADCASTSS 4(BX)(AX*1), Y5
+	VCVTPH2PS    32(CX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y2
+	VCVTPH2PS    48(CX), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows2groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 1024(DX)
-	VMOVUPS      Y3, 1056(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 1024(CX)
+	VMOVUPS      Y3, 1056(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows1fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
 
 rows1groups2d:
 	VBROADCASTSS (SI), Y4
-	VCVTPH2PS    (DI), Y5
+	VCVTPH2PS    (BX), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VCVTPH2PS    16(DI), Y5
+	VCVTPH2PS    16(BX), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Y5
+	VCVTPH2PS    (CX), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VCVTPH2PS    16(R8), Y5
+	VCVTPH2PS    16(CX), Y5
 	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x20, R8
-	ADDQ         $0x04, SI
-	DECQ         R10
+	VBROADCASTSS 4(SI), Y4
+	VCVTPH2PS    32(BX), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VCVTPH2PS    48(BX), Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VCVTPH2PS    32(CX), Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VCVTPH2PS    48(CX), Y5
+	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, SI
+	SUBQ         $0x02, R9
 	JNZ          rows1groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows1groups2
 
 rows1fewer2:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Y2
-	VCVTPH2PS    (DI), Y3
+	VBROADCASTSS (BX), Y2
+	VCVTPH2PS    (CX), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VCVTPH2PS    16(DI), Y3
+	VCVTPH2PS    16(CX), Y3
 	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Y2
+	VCVTPH2PS    32(CX), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VCVTPH2PS    48(CX), Y3
+	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows1groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3
-TEXT ·weighF16AVX2(SB), NOSPLIT, $24-136
+// func weighF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
+TEXT ·weighF16AVX2(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -1931,20 +2127,23 @@ TEXT ·weighF16AVX2(SB), NOSPLIT, $24-136
 	MOVQ   dv+56(FP), AX
 	IMUL3Q $+2, AX, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -1953,117 +2152,139 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y5
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Y8
-	VBROADCASTSS 1024(SI)(DI*4), Y9
-	VCVTPH2PS    (R9), Y10
+	VBROADCASTSS (CX)(DX*4), Y8
+	VBROADCASTSS 1024(CX)(DX*4), Y9
+	VCVTPH2PS    (R8), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VCVTPH2PS    16(R9), Y10
+	VCVTPH2PS    16(R8), Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	VCVTPH2PS    32(R9), Y10
+	VCVTPH2PS    32(R8), Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y6
-	VCVTPH2PS    48(R9), Y10
+	VCVTPH2PS    48(R8), Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y6, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VBROADCASTSS 1024(SI)(DI*4), Y5
-	VCVTPH2PS    (R9), Y6
+	VBROADCASTSS (CX)(DX*4), Y4
+	VBROADCASTSS 1024(CX)(DX*4), Y5
+	VCVTPH2PS    (R8), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y2
-	VCVTPH2PS    16(R9), Y6
+	VCVTPH2PS    16(R8), Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
@@ -2071,118 +2292,143 @@ rows2fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VCVTPH2PS    (R9), Y5
+	VBROADCASTSS (CX)(DX*4), Y4
+	VCVTPH2PS    (R8), Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VCVTPH2PS    16(R9), Y5
+	VCVTPH2PS    16(R8), Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VCVTPH2PS    32(R9), Y5
+	VCVTPH2PS    32(R8), Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VCVTPH2PS    48(R9), Y5
+	VCVTPH2PS    48(R8), Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Y2
-	VCVTPH2PS    (R9), Y3
+	VBROADCASTSS (CX)(DX*4), Y2
+	VCVTPH2PS    (R8), Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VCVTPH2PS    16(R9), Y3
+	VCVTPH2PS    16(R8), Y3
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
@@ -2190,16 +2436,16 @@ rows1fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotBF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·dotBF16AVX2(SB), NOSPLIT, $24-112
+// func dotBF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·dotBF16AVX2(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -2207,24 +2453,36 @@ TEXT ·dotBF16AVX2(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows2fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -2234,335 +2492,450 @@ rows2groups2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
 
 rows2groups2d:
 	VBROADCASTSS (SI), Y8
 	VBROADCASTSS (SI)(AX*1), Y9
-	VPMOVZXWD    (DI), Y10
+	VPMOVZXWD    (BX), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VPMOVZXWD    16(DI), Y10
+	VPMOVZXWD    16(BX), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	ADDQ         $0x20, DI
+	VPMOVZXWD    (CX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VPMOVZXWD    16(CX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	VBROADCASTSS 4(SI), Y8
+	VBROADCASTSS 4(SI)(AX*1), Y9
+	VPMOVZXWD    32(BX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y4
+	VPMOVZXWD    48(BX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VFMADD231PS  Y9, Y10, Y5
+	VPMOVZXWD    32(CX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y2
+	VFMADD231PS  Y9, Y10, Y6
+	VPMOVZXWD    48(CX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y8, Y10, Y3
+	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, SI
+	SUBQ         $0x02, R9
+	JNZ          rows2groups2d
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 1024(CX)
+	VMOVUPS      Y5, 1056(CX)
+	VMOVUPS      Y6, 1088(CX)
+	VMOVUPS      Y7, 1120(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
+	JMP          rows2groups2
+
+rows2fewer2:
+rows2groups1:
+	CMPQ         40(SP), $0x01
+	JLT          rows2fewer1
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
+	VPBROADCASTD lanes_00000000<>+0(SB), Y0
+	VPBROADCASTD lanes_00000000<>+0(SB), Y1
+	VPBROADCASTD lanes_00000000<>+0(SB), Y2
+	VPBROADCASTD lanes_00000000<>+0(SB), Y3
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
+
+rows2groups1d:
+	VBROADCASTSS (BX), Y4
+	VBROADCASTSS (BX)(AX*1), Y5
+	VPMOVZXWD    (CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y2
+	VPMOVZXWD    16(CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y3
+	VBROADCASTSS 4(BX), Y4
+	VBROADCASTSS 4(BX)(AX*1), Y5
+	VPMOVZXWD    32(CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y2
+	VPMOVZXWD    48(CX), Y6
+	VPSLLD       $0x10, Y6, Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
+	JNZ          rows2groups1d
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 1024(CX)
+	VMOVUPS      Y3, 1056(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
+	JMP          rows2groups1
+
+rows2fewer1:
+	ADDQ $0x00000800, (SP)
+	ADDQ AX, 8(SP)
+	ADDQ AX, 8(SP)
+	SUBQ $0x02, 48(SP)
+	JMP  next
+
+rows1:
+	MOVQ  48(SP), CX
+	TESTQ CX, CX
+	JZ    end
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
+	MOVQ  (SP), DX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
+
+rows1groups2:
+	CMPQ         40(SP), $0x02
+	JLT          rows1fewer2
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
+	ADDQ         SI, DI
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
+	VPBROADCASTD lanes_00000000<>+0(SB), Y0
+	VPBROADCASTD lanes_00000000<>+0(SB), Y1
+	VPBROADCASTD lanes_00000000<>+0(SB), Y2
+	VPBROADCASTD lanes_00000000<>+0(SB), Y3
+	MOVQ         8(SP), SI
+	MOVQ         d+48(FP), R9
+	LEAQ         (AX)(AX*2), R8
+
+rows1groups2d:
+	VBROADCASTSS (SI), Y4
+	VPMOVZXWD    (BX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVZXWD    16(BX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VPMOVZXWD    (CX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VPMOVZXWD    16(CX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	VBROADCASTSS 4(SI), Y4
+	VPMOVZXWD    32(BX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVZXWD    48(BX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VPMOVZXWD    32(CX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y2
+	VPMOVZXWD    48(CX), Y5
+	VPSLLD       $0x10, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, SI
+	SUBQ         $0x02, R9
+	JNZ          rows1groups2d
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
+	JMP          rows1groups2
+
+rows1fewer2:
+rows1groups1:
+	CMPQ         40(SP), $0x01
+	JLT          rows1fewer1
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
+	VPBROADCASTD lanes_00000000<>+0(SB), Y0
+	VPBROADCASTD lanes_00000000<>+0(SB), Y1
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
+
+rows1groups1d:
+	VBROADCASTSS (BX), Y2
+	VPMOVZXWD    (CX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVZXWD    16(CX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y1
+	VBROADCASTSS 4(BX), Y2
+	VPMOVZXWD    32(CX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VPMOVZXWD    48(CX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
+	JNZ          rows1groups1d
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
+	JMP          rows1groups1
+
+rows1fewer1:
+	ADDQ $0x00000400, (SP)
+	ADDQ AX, 8(SP)
+	SUBQ $0x01, 48(SP)
+	JMP  next
+
+end:
+	VZEROUPPER
+	RET
+
+// func weighBF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·weighBF16AVX2(SB), NOSPLIT, $48-184
+	MOVQ   out_base+0(FP), AX
+	MOVQ   AX, (SP)
+	MOVQ   p_base+32(FP), AX
+	MOVQ   AX, 8(SP)
+	MOVQ   dv+56(FP), AX
+	IMUL3Q $+2, AX, AX
+	MOVQ   m+64(FP), CX
+	MOVQ   CX, 40(SP)
+
+next:
+	MOVQ 40(SP), CX
+	CMPQ CX, $0x02
+	JLT  rows1
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
+
+rows2columns4:
+	CMPQ         32(SP), $0x20
+	JLT          rows2fewer4
+	MOVQ         8(SP), CX
+	VPBROADCASTD lanes_00000000<>+0(SB), Y0
+	VPBROADCASTD lanes_00000000<>+0(SB), Y1
+	VPBROADCASTD lanes_00000000<>+0(SB), Y2
+	VPBROADCASTD lanes_00000000<>+0(SB), Y3
+	VPBROADCASTD lanes_00000000<>+0(SB), Y4
+	VPBROADCASTD lanes_00000000<>+0(SB), Y5
+	VPBROADCASTD lanes_00000000<>+0(SB), Y6
+	VPBROADCASTD lanes_00000000<>+0(SB), Y7
+	MOVQ         from+120(FP), DX
+
+rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
+	MOVQ    at_base+96(FP), R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
+
+rows2columns4key:
+	VBROADCASTSS (CX)(DX*4), Y8
+	VBROADCASTSS 1024(CX)(DX*4), Y9
 	VPMOVZXWD    (R8), Y10
 	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y2
-	VFMADD231PS  Y9, Y10, Y6
-	VPMOVZXWD    16(R8), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y8, Y10, Y3
-	VFMADD231PS  Y9, Y10, Y7
-	ADDQ         $0x20, R8
-	ADDQ         $0x04, SI
-	DECQ         R10
-	JNZ          rows2groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	VMOVUPS      Y4, 1024(DX)
-	VMOVUPS      Y5, 1056(DX)
-	VMOVUPS      Y6, 1088(DX)
-	VMOVUPS      Y7, 1120(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
-	JMP          rows2groups2
-
-rows2fewer2:
-rows2groups1:
-	CMPQ         BX, $0x01
-	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	VPBROADCASTD lanes_00000000<>+0(SB), Y0
-	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	VPBROADCASTD lanes_00000000<>+0(SB), Y2
-	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
-
-rows2groups1d:
-	VBROADCASTSS (SI), Y4
-	VBROADCASTSS (SI)(AX*1), Y5
-	VPMOVZXWD    (DI), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y4, Y6, Y0
-	VFMADD231PS  Y5, Y6, Y2
-	VPMOVZXWD    16(DI), Y6
-	VPSLLD       $0x10, Y6, Y6
-	VFMADD231PS  Y4, Y6, Y1
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
-	JNZ          rows2groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 1024(DX)
-	VMOVUPS      Y3, 1056(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
-	JMP          rows2groups1
-
-rows2fewer1:
-	ADDQ $0x00000800, (SP)
-	ADDQ AX, 8(SP)
-	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
-	JMP  next
-
-rows1:
-	MOVQ  16(SP), CX
-	TESTQ CX, CX
-	JZ    end
-	MOVQ  at_base+88(FP), CX
-	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
-
-rows1groups2:
-	CMPQ         BX, $0x02
-	JLT          rows1fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	VPBROADCASTD lanes_00000000<>+0(SB), Y0
-	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	VPBROADCASTD lanes_00000000<>+0(SB), Y2
-	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R10
-	LEAQ         (AX)(AX*2), R9
-
-rows1groups2d:
-	VBROADCASTSS (SI), Y4
-	VPMOVZXWD    (DI), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y4, Y5, Y0
-	VPMOVZXWD    16(DI), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         $0x20, DI
-	VPMOVZXWD    (R8), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VPMOVZXWD    16(R8), Y5
-	VPSLLD       $0x10, Y5, Y5
-	VFMADD231PS  Y4, Y5, Y3
-	ADDQ         $0x20, R8
-	ADDQ         $0x04, SI
-	DECQ         R10
-	JNZ          rows1groups2d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
-	JMP          rows1groups2
-
-rows1fewer2:
-rows1groups1:
-	CMPQ         BX, $0x01
-	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	VPBROADCASTD lanes_00000000<>+0(SB), Y0
-	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
-
-rows1groups1d:
-	VBROADCASTSS (SI), Y2
-	VPMOVZXWD    (DI), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VFMADD231PS  Y2, Y3, Y0
-	VPMOVZXWD    16(DI), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VFMADD231PS  Y2, Y3, Y1
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
-	JNZ          rows1groups1d
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
-	JMP          rows1groups1
-
-rows1fewer1:
-	ADDQ $0x00000400, (SP)
-	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
-	JMP  next
-
-end:
-	VZEROUPPER
-	RET
-
-// func weighBF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX2, CMOV, FMA3
-TEXT ·weighBF16AVX2(SB), NOSPLIT, $24-136
-	MOVQ   out_base+0(FP), AX
-	MOVQ   AX, (SP)
-	MOVQ   p_base+32(FP), AX
-	MOVQ   AX, 8(SP)
-	MOVQ   dv+56(FP), AX
-	IMUL3Q $+2, AX, AX
-	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
-
-next:
-	MOVQ 16(SP), CX
-	CMPQ CX, $0x02
-	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
-
-rows2columns4:
-	CMPQ         DX, $0x20
-	JLT          rows2fewer4
-	MOVQ         8(SP), SI
-	VPBROADCASTD lanes_00000000<>+0(SB), Y0
-	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	VPBROADCASTD lanes_00000000<>+0(SB), Y2
-	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	VPBROADCASTD lanes_00000000<>+0(SB), Y4
-	VPBROADCASTD lanes_00000000<>+0(SB), Y5
-	VPBROADCASTD lanes_00000000<>+0(SB), Y6
-	VPBROADCASTD lanes_00000000<>+0(SB), Y7
-	MOVQ         from+120(FP), DI
-
-rows2columns4group:
-	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
-
-rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Y8
-	VBROADCASTSS 1024(SI)(DI*4), Y9
-	VPMOVZXWD    (R9), Y10
-	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y4
-	VPMOVZXWD    16(R9), Y10
+	VPMOVZXWD    16(R8), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y1
 	VFMADD231PS  Y9, Y10, Y5
-	VPMOVZXWD    32(R9), Y10
+	VPMOVZXWD    32(R8), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y2
 	VFMADD231PS  Y9, Y10, Y6
-	VPMOVZXWD    48(R9), Y10
+	VPMOVZXWD    48(R8), Y10
 	VPSLLD       $0x10, Y10, Y10
 	VFMADD231PS  Y8, Y10, Y3
 	VFMADD231PS  Y9, Y10, Y7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y6, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VBROADCASTSS 1024(SI)(DI*4), Y5
-	VPMOVZXWD    (R9), Y6
+	VBROADCASTSS (CX)(DX*4), Y4
+	VBROADCASTSS 1024(CX)(DX*4), Y5
+	VPMOVZXWD    (R8), Y6
 	VPSLLD       $0x10, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y2
-	VPMOVZXWD    16(R9), Y6
+	VPMOVZXWD    16(R8), Y6
 	VPSLLD       $0x10, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y1
 	VFMADD231PS  Y5, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y2, (SI)
-	VMOVUPS      Y3, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y3, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
@@ -2570,124 +2943,149 @@ rows2fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VPMOVZXWD    (R9), Y5
+	VBROADCASTSS (CX)(DX*4), Y4
+	VPMOVZXWD    (R8), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VPMOVZXWD    16(R9), Y5
+	VPMOVZXWD    16(R8), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y1
-	VPMOVZXWD    32(R9), Y5
+	VPMOVZXWD    32(R8), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y2
-	VPMOVZXWD    48(R9), Y5
+	VPMOVZXWD    48(R8), Y5
 	VPSLLD       $0x10, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Y2
-	VPMOVZXWD    (R9), Y3
+	VBROADCASTSS (CX)(DX*4), Y2
+	VPMOVZXWD    (R8), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VFMADD231PS  Y2, Y3, Y0
-	VPMOVZXWD    16(R9), Y3
+	VPMOVZXWD    16(R8), Y3
 	VPSLLD       $0x10, Y3, Y3
 	VFMADD231PS  Y2, Y3, Y1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
@@ -2695,16 +3093,16 @@ rows1fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotQ8AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ8AVX2(SB), NOSPLIT, $24-112
+// func dotQ8AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ8AVX2(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -2712,24 +3110,36 @@ TEXT ·dotQ8AVX2(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows2fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -2739,247 +3149,475 @@ rows2groups2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R8
+	LEAQ         (AX)(AX*2), R8
 
 rows2groups2block:
-	VCVTPH2PS 512(DI), Y8
-	VCVTPH2PS 528(DI), Y9
-	VCVTPH2PS 512(R8), Y10
-	VCVTPH2PS 528(R8), Y11
-	MOVQ      $+32, R9
+	VCVTPH2PS 512(BX), Y8
+	VCVTPH2PS 528(BX), Y9
+	VCVTPH2PS 512(CX), Y10
+	VCVTPH2PS 528(CX), Y11
+	MOVQ      $+32, R8
 
 rows2groups2d:
 	VBROADCASTSS (SI), Y12
 	VBROADCASTSS (SI)(AX*1), Y13
-	VPMOVSXBD    (DI), Y14
+	VPMOVSXBD    (BX), Y14
 	VCVTDQ2PS    Y14, Y14
 	VMULPS       Y8, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y0
 	VFMADD231PS  Y13, Y14, Y4
-	VPMOVSXBD    8(DI), Y14
+	VPMOVSXBD    8(BX), Y14
 	VCVTDQ2PS    Y14, Y14
 	VMULPS       Y9, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y1
 	VFMADD231PS  Y13, Y14, Y5
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Y14
+	VPMOVSXBD    (CX), Y14
 	VCVTDQ2PS    Y14, Y14
 	VMULPS       Y10, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y2
 	VFMADD231PS  Y13, Y14, Y6
-	VPMOVSXBD    8(R8), Y14
+	VPMOVSXBD    8(CX), Y14
 	VCVTDQ2PS    Y14, Y14
 	VMULPS       Y11, Y14, Y14
 	VFMADD231PS  Y12, Y14, Y3
 	VFMADD231PS  Y13, Y14, Y7
-	ADDQ         $0x10, R8
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(SI), Y12
+	VBROADCASTSS 4(SI)(AX*1), Y13
+	VPMOVSXBD    16(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y8, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y4
+	VPMOVSXBD    24(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y9, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VFMADD231PS  Y13, Y14, Y5
+	VPMOVSXBD    16(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y10, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y6
+	VPMOVSXBD    24(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y3
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 8(SI), Y12
+	VBROADCASTSS 8(SI)(AX*1), Y13
+	VPMOVSXBD    32(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y8, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y4
+	VPMOVSXBD    40(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y9, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VFMADD231PS  Y13, Y14, Y5
+	VPMOVSXBD    32(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y10, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y6
+	VPMOVSXBD    40(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y3
+	VFMADD231PS  Y13, Y14, Y7
+	VBROADCASTSS 12(SI), Y12
+	VBROADCASTSS 12(SI)(AX*1), Y13
+	VPMOVSXBD    48(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y8, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y4
+	VPMOVSXBD    56(BX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y9, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VFMADD231PS  Y13, Y14, Y5
+	VPMOVSXBD    48(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y10, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VFMADD231PS  Y13, Y14, Y6
+	VPMOVSXBD    56(CX), Y14
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y11, Y14, Y14
+	VFMADD231PS  Y12, Y14, Y3
+	VFMADD231PS  Y13, Y14, Y7
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
 	JNZ          rows2groups2d
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
-	MOVQ         8(SP), R9
-	ADDQ         AX, R9
-	CMPQ         SI, R9
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R8
+	ADDQ         AX, R8
+	CMPQ         SI, R8
 	JLT          rows2groups2block
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	VMOVUPS      Y4, 1024(DX)
-	VMOVUPS      Y5, 1056(DX)
-	VMOVUPS      Y6, 1088(DX)
-	VMOVUPS      Y7, 1120(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	VMOVUPS      Y4, 1024(CX)
+	VMOVUPS      Y5, 1056(CX)
+	VMOVUPS      Y6, 1088(CX)
+	VMOVUPS      Y7, 1120(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows2groups2
 
 rows2fewer2:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R8
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), SI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1block:
-	VCVTPH2PS 512(DI), Y4
-	VCVTPH2PS 528(DI), Y5
-	MOVQ      $+32, R8
+	VCVTPH2PS 512(CX), Y4
+	VCVTPH2PS 528(CX), Y5
+	MOVQ      $+32, SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Y6
-	VBROADCASTSS (SI)(AX*1), Y7
-	VPMOVSXBD    (DI), Y8
+	VBROADCASTSS (BX), Y6
+	VBROADCASTSS (BX)(AX*1), Y7
+	VPMOVSXBD    (CX), Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y4, Y8, Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y2
-	VPMOVSXBD    8(DI), Y8
+	VPMOVSXBD    8(CX), Y8
 	VCVTDQ2PS    Y8, Y8
 	VMULPS       Y5, Y8, Y8
 	VFMADD231PS  Y6, Y8, Y1
 	VFMADD231PS  Y7, Y8, Y3
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R8
+	VBROADCASTSS 4(BX), Y6
+	VBROADCASTSS 4(BX)(AX*1), Y7
+	VPMOVSXBD    16(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y2
+	VPMOVSXBD    24(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y1
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 8(BX), Y6
+	VBROADCASTSS 8(BX)(AX*1), Y7
+	VPMOVSXBD    32(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y2
+	VPMOVSXBD    40(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y1
+	VFMADD231PS  Y7, Y8, Y3
+	VBROADCASTSS 12(BX), Y6
+	VBROADCASTSS 12(BX)(AX*1), Y7
+	VPMOVSXBD    48(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y4, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y2
+	VPMOVSXBD    56(CX), Y8
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y5, Y8, Y8
+	VFMADD231PS  Y6, Y8, Y1
+	VFMADD231PS  Y7, Y8, Y3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
 	JNZ          rows2groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R8
-	ADDQ         AX, R8
-	CMPQ         SI, R8
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), SI
+	ADDQ         AX, SI
+	CMPQ         BX, SI
 	JLT          rows2groups1block
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 1024(DX)
-	VMOVUPS      Y3, 1056(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 1024(CX)
+	VMOVUPS      Y3, 1056(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups2:
-	CMPQ         BX, $0x02
+	CMPQ         40(SP), $0x02
 	JLT          rows1fewer2
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), SI
+	MOVQ         (DX), DI
 	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
+	MOVQ         8(DX), DX
+	ADDQ         SI, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
 	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R9
+	MOVQ         d+48(FP), R8
+	LEAQ         (AX)(AX*2), R8
 
 rows1groups2block:
-	VCVTPH2PS 512(DI), Y4
-	VCVTPH2PS 528(DI), Y5
-	VCVTPH2PS 512(R8), Y6
-	VCVTPH2PS 528(R8), Y7
-	MOVQ      $+32, R9
+	VCVTPH2PS 512(BX), Y4
+	VCVTPH2PS 528(BX), Y5
+	VCVTPH2PS 512(CX), Y6
+	VCVTPH2PS 528(CX), Y7
+	MOVQ      $+32, R8
 
 rows1groups2d:
 	VBROADCASTSS (SI), Y8
-	VPMOVSXBD    (DI), Y9
+	VPMOVSXBD    (BX), Y9
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y4, Y9, Y9
 	VFMADD231PS  Y8, Y9, Y0
-	VPMOVSXBD    8(DI), Y9
+	VPMOVSXBD    8(BX), Y9
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y5, Y9, Y9
 	VFMADD231PS  Y8, Y9, Y1
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Y9
+	VPMOVSXBD    (CX), Y9
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y6, Y9, Y9
 	VFMADD231PS  Y8, Y9, Y2
-	VPMOVSXBD    8(R8), Y9
+	VPMOVSXBD    8(CX), Y9
 	VCVTDQ2PS    Y9, Y9
 	VMULPS       Y7, Y9, Y9
 	VFMADD231PS  Y8, Y9, Y3
-	ADDQ         $0x10, R8
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(SI), Y8
+	VPMOVSXBD    16(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VPMOVSXBD    24(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VPMOVSXBD    16(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VPMOVSXBD    24(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS 8(SI), Y8
+	VPMOVSXBD    32(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VPMOVSXBD    40(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VPMOVSXBD    32(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VPMOVSXBD    40(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS 12(SI), Y8
+	VPMOVSXBD    48(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y4, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VPMOVSXBD    56(BX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y5, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VPMOVSXBD    48(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y6, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VPMOVSXBD    56(CX), Y9
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y7, Y9, Y9
+	VFMADD231PS  Y8, Y9, Y3
+	PREFETCHT1   (DI)
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, SI
+	SUBQ         $0x04, R8
 	JNZ          rows1groups2d
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
-	MOVQ         8(SP), R9
-	ADDQ         AX, R9
-	CMPQ         SI, R9
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R8
+	ADDQ         AX, R8
+	CMPQ         SI, R8
 	JLT          rows1groups2block
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	VMOVUPS      Y2, 64(DX)
-	VMOVUPS      Y3, 96(DX)
-	ADDQ         $0x00000010, CX
-	ADDQ         $0x00000080, DX
-	SUBQ         $0x02, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	ADDQ         $0x00000010, 16(SP)
+	ADDQ         $0x00000010, 24(SP)
+	ADDQ         $0x00000080, 32(SP)
+	SUBQ         $0x02, 40(SP)
 	JMP          rows1groups2
 
 rows1fewer2:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R8
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), SI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1block:
-	VCVTPH2PS 512(DI), Y2
-	VCVTPH2PS 528(DI), Y3
-	MOVQ      $+32, R8
+	VCVTPH2PS 512(CX), Y2
+	VCVTPH2PS 528(CX), Y3
+	MOVQ      $+32, SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Y4
-	VPMOVSXBD    (DI), Y5
+	VBROADCASTSS (BX), Y4
+	VPMOVSXBD    (CX), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y2, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y0
-	VPMOVSXBD    8(DI), Y5
+	VPMOVSXBD    8(CX), Y5
 	VCVTDQ2PS    Y5, Y5
 	VMULPS       Y3, Y5, Y5
 	VFMADD231PS  Y4, Y5, Y1
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R8
+	VBROADCASTSS 4(BX), Y4
+	VPMOVSXBD    16(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVSXBD    24(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS 8(BX), Y4
+	VPMOVSXBD    32(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVSXBD    40(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	VBROADCASTSS 12(BX), Y4
+	VPMOVSXBD    48(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VPMOVSXBD    56(CX), Y5
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y3, Y5, Y5
+	VFMADD231PS  Y4, Y5, Y1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
 	JNZ          rows1groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R8
-	ADDQ         AX, R8
-	CMPQ         SI, R8
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), SI
+	ADDQ         AX, SI
+	CMPQ         BX, SI
 	JLT          rows1groups1block
-	VMOVUPS      Y0, (DX)
-	VMOVUPS      Y1, 32(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighQ8AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX2, CMOV, F16C, FMA3
-TEXT ·weighQ8AVX2(SB), NOSPLIT, $24-136
+// func weighQ8AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX2, CMOV, F16C, FMA3, MMX+
+TEXT ·weighQ8AVX2(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -2988,20 +3626,23 @@ TEXT ·weighQ8AVX2(SB), NOSPLIT, $24-136
 	IMUL3Q $+34, AX, AX
 	SHRQ   $0x05, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
@@ -3010,71 +3651,82 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Y5
 	VPBROADCASTD lanes_00000000<>+0(SB), Y6
 	VPBROADCASTD lanes_00000000<>+0(SB), Y7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Y8
-	VBROADCASTSS 1024(SI)(DI*4), Y9
-	VPBROADCASTW (R9), X10
+	VBROADCASTSS (CX)(DX*4), Y8
+	VBROADCASTSS 1024(CX)(DX*4), Y9
+	VPBROADCASTW (R8), X10
 	VCVTPH2PS    X10, Y10
-	VPMOVSXBD    2(R9), Y11
+	VPMOVSXBD    2(R8), Y11
 	VCVTDQ2PS    Y11, Y11
 	VMULPS       Y10, Y11, Y11
 	VFMADD231PS  Y8, Y11, Y0
 	VFMADD231PS  Y9, Y11, Y4
-	VPMOVSXBD    10(R9), Y11
+	VPMOVSXBD    10(R8), Y11
 	VCVTDQ2PS    Y11, Y11
 	VMULPS       Y10, Y11, Y11
 	VFMADD231PS  Y8, Y11, Y1
 	VFMADD231PS  Y9, Y11, Y5
-	VPMOVSXBD    18(R9), Y11
+	VPMOVSXBD    18(R8), Y11
 	VCVTDQ2PS    Y11, Y11
 	VMULPS       Y10, Y11, Y11
 	VFMADD231PS  Y8, Y11, Y2
 	VFMADD231PS  Y9, Y11, Y6
-	VPMOVSXBD    26(R9), Y11
+	VPMOVSXBD    26(R8), Y11
 	VCVTDQ2PS    Y11, Y11
 	VMULPS       Y10, Y11, Y11
 	VFMADD231PS  Y8, Y11, Y3
 	VFMADD231PS  Y9, Y11, Y7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Y4, (SI)
-	VMOVUPS      Y5, 32(SI)
-	VMOVUPS      Y6, 64(SI)
-	VMOVUPS      Y7, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Y4, (CX)
+	VMOVUPS      Y5, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y7, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
@@ -3082,80 +3734,94 @@ rows2fewer4:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Y0
 	VPBROADCASTD lanes_00000000<>+0(SB), Y1
 	VPBROADCASTD lanes_00000000<>+0(SB), Y2
 	VPBROADCASTD lanes_00000000<>+0(SB), Y3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Y4
-	VPBROADCASTW (R9), X5
+	VBROADCASTSS (CX)(DX*4), Y4
+	VPBROADCASTW (R8), X5
 	VCVTPH2PS    X5, Y5
-	VPMOVSXBD    2(R9), Y6
+	VPMOVSXBD    2(R8), Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y0
-	VPMOVSXBD    10(R9), Y6
+	VPMOVSXBD    10(R8), Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y1
-	VPMOVSXBD    18(R9), Y6
+	VPMOVSXBD    18(R8), Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y2
-	VPMOVSXBD    26(R9), Y6
+	VPMOVSXBD    26(R8), Y6
 	VCVTDQ2PS    Y6, Y6
 	VMULPS       Y5, Y6, Y6
 	VFMADD231PS  Y4, Y6, Y3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Y0, (SI)
-	VMOVUPS      Y1, 32(SI)
-	VMOVUPS      Y2, 64(SI)
-	VMOVUPS      Y3, 96(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Y0, (CX)
+	VMOVUPS      Y1, 32(CX)
+	VMOVUPS      Y2, 64(CX)
+	VMOVUPS      Y3, 96(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
@@ -3163,7 +3829,7 @@ rows1fewer4:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
@@ -3850,9 +4516,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func dotF32AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX512F
-TEXT ·dotF32AVX512(SB), NOSPLIT, $24-112
+// func dotF32AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotF32AVX512(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -3860,28 +4526,44 @@ TEXT ·dotF32AVX512(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows4groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows4fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -3898,99 +4580,118 @@ rows4groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows4groups4d:
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(AX*1), Z17
-	VBROADCASTSS (SI)(AX*2), Z18
-	VBROADCASTSS (SI)(R11*1), Z19
-	VMOVUPS      (DI), Z20
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS (R8)(AX*1), Z17
+	VBROADCASTSS (R8)(AX*2), Z18
+	VBROADCASTSS (R8)(R12*1), Z19
+	VMOVUPS      (BX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z4
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z12
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Z20
+	VMOVUPS      (SI), Z20
 	VFMADD231PS  Z16, Z20, Z1
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z9
 	VFMADD231PS  Z19, Z20, Z13
-	ADDQ         $0x40, R8
-	VMOVUPS      (R9), Z20
+	VMOVUPS      (DI), Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	ADDQ         $0x40, R9
-	VMOVUPS      (R10), Z20
+	VMOVUPS      (CX), Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
 	ADDQ         $0x40, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, R8
+	SUBQ         $0x01, R13
 	JNZ          rows4groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	VMOVUPS      Z12, 3072(DX)
-	VMOVUPS      Z13, 3136(DX)
-	VMOVUPS      Z14, 3200(DX)
-	VMOVUPS      Z15, 3264(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	VMOVUPS      Z12, 3072(CX)
+	VMOVUPS      Z13, 3136(CX)
+	VMOVUPS      Z14, 3200(CX)
+	VMOVUPS      Z15, 3264(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows4groups4
 
 rows4fewer4:
 rows4groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows4fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows4groups1d:
-	VBROADCASTSS (SI), Z4
-	VBROADCASTSS (SI)(AX*1), Z5
-	VBROADCASTSS (SI)(AX*2), Z6
-	VBROADCASTSS (SI)(R8*1), Z7
-	VMOVUPS      (DI), Z8
+	VBROADCASTSS (BX), Z4
+	VBROADCASTSS (BX)(AX*1), Z5
+	VBROADCASTSS (BX)(AX*2), Z6
+	VBROADCASTSS (BX)(SI*1), Z7
+	VMOVUPS      (CX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows4groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	VMOVUPS      Z3, 3072(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	VMOVUPS      Z3, 3072(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows4groups1
 
 rows4fewer1:
@@ -3999,29 +4700,45 @@ rows4fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x04, 16(SP)
+	SUBQ $0x04, 48(SP)
 	JMP  next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows3groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows3fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4034,86 +4751,105 @@ rows3groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows3groups4d:
-	VBROADCASTSS (SI), Z12
-	VBROADCASTSS (SI)(AX*1), Z13
-	VBROADCASTSS (SI)(AX*2), Z14
-	VMOVUPS      (DI), Z15
+	VBROADCASTSS (R8), Z12
+	VBROADCASTSS (R8)(AX*1), Z13
+	VBROADCASTSS (R8)(AX*2), Z14
+	VMOVUPS      (BX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Z15
+	VMOVUPS      (SI), Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	ADDQ         $0x40, R8
-	VMOVUPS      (R9), Z15
+	VMOVUPS      (DI), Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	ADDQ         $0x40, R9
-	VMOVUPS      (R10), Z15
+	VMOVUPS      (CX), Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
 	ADDQ         $0x40, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, R8
+	SUBQ         $0x01, R13
 	JNZ          rows3groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows3groups4
 
 rows3fewer4:
 rows3groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows3fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows3groups1d:
-	VBROADCASTSS (SI), Z3
-	VBROADCASTSS (SI)(AX*1), Z4
-	VBROADCASTSS (SI)(AX*2), Z5
-	VMOVUPS      (DI), Z6
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS (BX)(AX*1), Z4
+	VBROADCASTSS (BX)(AX*2), Z5
+	VMOVUPS      (CX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows3groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows3groups1
 
 rows3fewer1:
@@ -4121,29 +4857,45 @@ rows3fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x03, 16(SP)
+	SUBQ $0x03, 48(SP)
 	JMP  next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows2fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4152,175 +4904,229 @@ rows2groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows2groups4d:
-	VBROADCASTSS (SI), Z8
-	VBROADCASTSS (SI)(AX*1), Z9
-	VMOVUPS      (DI), Z10
+	VBROADCASTSS (R8), Z8
+	VBROADCASTSS (R8)(AX*1), Z9
+	VMOVUPS      (BX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Z10
+	VMOVUPS      (SI), Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	ADDQ         $0x40, R8
-	VMOVUPS      (R9), Z10
+	VMOVUPS      (DI), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	ADDQ         $0x40, R9
-	VMOVUPS      (R10), Z10
+	VMOVUPS      (CX), Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
 	ADDQ         $0x40, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, R8
+	SUBQ         $0x01, R13
 	JNZ          rows2groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows2groups4
 
 rows2fewer4:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Z2
-	VBROADCASTSS (SI)(AX*1), Z3
-	VMOVUPS      (DI), Z4
+	VBROADCASTSS (BX), Z2
+	VBROADCASTSS (BX)(AX*1), Z3
+	VMOVUPS      (CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows2groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows1fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows1groups4d:
-	VBROADCASTSS (SI), Z4
-	VMOVUPS      (DI), Z5
+	VBROADCASTSS (R8), Z4
+	VMOVUPS      (BX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	ADDQ         $0x40, DI
-	VMOVUPS      (R8), Z5
+	VMOVUPS      (SI), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	ADDQ         $0x40, R8
-	VMOVUPS      (R9), Z5
+	VMOVUPS      (DI), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	ADDQ         $0x40, R9
-	VMOVUPS      (R10), Z5
+	VMOVUPS      (CX), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
 	ADDQ         $0x40, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, R8
+	SUBQ         $0x01, R13
 	JNZ          rows1groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows1groups4
 
 rows1fewer4:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Z1
-	VMOVUPS      (DI), Z2
+	VBROADCASTSS (BX), Z1
+	VMOVUPS      (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x40, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x04, BX
+	SUBQ         $0x01, DI
 	JNZ          rows1groups1d
-	VMOVUPS      Z0, (DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighF32AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·weighF32AVX512(SB), NOSPLIT, $24-136
+// func weighF32AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·weighF32AVX512(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -4328,20 +5134,23 @@ TEXT ·weighF32AVX512(SB), NOSPLIT, $24-136
 	MOVQ   dv+56(FP), AX
 	IMUL3Q $+4, AX, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows4columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows4fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4358,88 +5167,102 @@ rows4columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns4key:
-	VBROADCASTSS (SI)(DI*4), Z16
-	VBROADCASTSS 1024(SI)(DI*4), Z17
-	VBROADCASTSS 2048(SI)(DI*4), Z18
-	VBROADCASTSS 3072(SI)(DI*4), Z19
-	VMOVUPS      (R9), Z20
+	VBROADCASTSS (CX)(DX*4), Z16
+	VBROADCASTSS 1024(CX)(DX*4), Z17
+	VBROADCASTSS 2048(CX)(DX*4), Z18
+	VBROADCASTSS 3072(CX)(DX*4), Z19
+	VMOVUPS      (R8), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z4
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z12
-	VMOVUPS      64(R9), Z20
+	VMOVUPS      64(R8), Z20
 	VFMADD231PS  Z16, Z20, Z1
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z9
 	VFMADD231PS  Z19, Z20, Z13
-	VMOVUPS      128(R9), Z20
+	VMOVUPS      128(R8), Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	VMOVUPS      192(R9), Z20
+	VMOVUPS      192(R8), Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z12, (SI)
-	VMOVUPS      Z13, 64(SI)
-	VMOVUPS      Z14, 128(SI)
-	VMOVUPS      Z15, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000100, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000100, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows4columns4
 
 rows4fewer4:
 rows4columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows4fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4448,122 +5271,145 @@ rows4columns2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns2key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VBROADCASTSS 2048(SI)(DI*4), Z10
-	VBROADCASTSS 3072(SI)(DI*4), Z11
-	VMOVUPS      (R9), Z12
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VBROADCASTSS 2048(CX)(DX*4), Z10
+	VBROADCASTSS 3072(CX)(DX*4), Z11
+	VMOVUPS      (R8), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z2
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z6
-	VMOVUPS      64(R9), Z12
+	VMOVUPS      64(R8), Z12
 	VFMADD231PS  Z8, Z12, Z1
 	VFMADD231PS  Z9, Z12, Z3
 	VFMADD231PS  Z10, Z12, Z5
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z6, (SI)
-	VMOVUPS      Z7, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows4columns2
 
 rows4fewer2:
 rows4columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows4fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns1key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VBROADCASTSS 2048(SI)(DI*4), Z6
-	VBROADCASTSS 3072(SI)(DI*4), Z7
-	VMOVUPS      (R9), Z8
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VBROADCASTSS 2048(CX)(DX*4), Z6
+	VBROADCASTSS 3072(CX)(DX*4), Z7
+	VMOVUPS      (R8), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z3, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z3, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows4columns1
 
 rows4fewer1:
@@ -4571,21 +5417,24 @@ rows4fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+16, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x04, 16(SP)
+	SUBQ   $0x04, 40(SP)
 	JMP    next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows3columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows3fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4598,189 +5447,226 @@ rows3columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns4key:
-	VBROADCASTSS (SI)(DI*4), Z12
-	VBROADCASTSS 1024(SI)(DI*4), Z13
-	VBROADCASTSS 2048(SI)(DI*4), Z14
-	VMOVUPS      (R9), Z15
+	VBROADCASTSS (CX)(DX*4), Z12
+	VBROADCASTSS 1024(CX)(DX*4), Z13
+	VBROADCASTSS 2048(CX)(DX*4), Z14
+	VMOVUPS      (R8), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	VMOVUPS      64(R9), Z15
+	VMOVUPS      64(R8), Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	VMOVUPS      128(R9), Z15
+	VMOVUPS      128(R8), Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	VMOVUPS      192(R9), Z15
+	VMOVUPS      192(R8), Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000100, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000100, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows3columns4
 
 rows3fewer4:
 rows3columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows3fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
 	VPBROADCASTD lanes_00000000<>+0(SB), Z4
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns2key:
-	VBROADCASTSS (SI)(DI*4), Z6
-	VBROADCASTSS 1024(SI)(DI*4), Z7
-	VBROADCASTSS 2048(SI)(DI*4), Z8
-	VMOVUPS      (R9), Z9
+	VBROADCASTSS (CX)(DX*4), Z6
+	VBROADCASTSS 1024(CX)(DX*4), Z7
+	VBROADCASTSS 2048(CX)(DX*4), Z8
+	VMOVUPS      (R8), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z2
 	VFMADD231PS  Z8, Z9, Z4
-	VMOVUPS      64(R9), Z9
+	VMOVUPS      64(R8), Z9
 	VFMADD231PS  Z6, Z9, Z1
 	VFMADD231PS  Z7, Z9, Z3
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows3columns2
 
 rows3fewer2:
 rows3columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows3fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns1key:
-	VBROADCASTSS (SI)(DI*4), Z3
-	VBROADCASTSS 1024(SI)(DI*4), Z4
-	VBROADCASTSS 2048(SI)(DI*4), Z5
-	VMOVUPS      (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z3
+	VBROADCASTSS 1024(CX)(DX*4), Z4
+	VBROADCASTSS 2048(CX)(DX*4), Z5
+	VMOVUPS      (R8), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows3columns1
 
 rows3fewer1:
@@ -4788,21 +5674,24 @@ rows3fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+12, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x03, 16(SP)
+	SUBQ   $0x03, 40(SP)
 	JMP    next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -4811,166 +5700,203 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VMOVUPS      (R9), Z10
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VMOVUPS      (R8), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	VMOVUPS      64(R9), Z10
+	VMOVUPS      64(R8), Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	VMOVUPS      128(R9), Z10
+	VMOVUPS      128(R8), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	VMOVUPS      192(R9), Z10
+	VMOVUPS      192(R8), Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000100, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000100, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VMOVUPS      (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VMOVUPS      (R8), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z2
-	VMOVUPS      64(R9), Z6
+	VMOVUPS      64(R8), Z6
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
 rows2columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns1key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VBROADCASTSS 1024(SI)(DI*4), Z3
-	VMOVUPS      (R9), Z4
+	VBROADCASTSS (CX)(DX*4), Z2
+	VBROADCASTSS 1024(CX)(DX*4), Z3
+	VMOVUPS      (R8), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns1
 
 rows2fewer1:
@@ -4978,162 +5904,202 @@ rows2fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VMOVUPS      (R9), Z5
+	VBROADCASTSS (CX)(DX*4), Z4
+	VMOVUPS      (R8), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VMOVUPS      64(R9), Z5
+	VMOVUPS      64(R8), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VMOVUPS      128(R9), Z5
+	VMOVUPS      128(R8), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VMOVUPS      192(R9), Z5
+	VMOVUPS      192(R8), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	PREFETCHT1   128(R9)
+	PREFETCHT1   192(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000100, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000100, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VMOVUPS      (R9), Z3
+	VBROADCASTSS (CX)(DX*4), Z2
+	VMOVUPS      (R8), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VMOVUPS      64(R9), Z3
+	VMOVUPS      64(R8), Z3
 	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
 rows1columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns1key:
-	VBROADCASTSS (SI)(DI*4), Z1
-	VMOVUPS      (R9), Z2
+	VBROADCASTSS (CX)(DX*4), Z1
+	VMOVUPS      (R8), Z2
 	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns1
 
 rows1fewer1:
@@ -5141,16 +6107,16 @@ rows1fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX512F
-TEXT ·dotF16AVX512(SB), NOSPLIT, $24-112
+// func dotF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotF16AVX512(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -5158,28 +6124,44 @@ TEXT ·dotF16AVX512(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows4groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows4fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5196,99 +6178,151 @@ rows4groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows4groups4d:
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(AX*1), Z17
-	VBROADCASTSS (SI)(AX*2), Z18
-	VBROADCASTSS (SI)(R11*1), Z19
-	VCVTPH2PS    (DI), Z20
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS (R8)(AX*1), Z17
+	VBROADCASTSS (R8)(AX*2), Z18
+	VBROADCASTSS (R8)(R12*1), Z19
+	VCVTPH2PS    (BX), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z4
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z12
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Z20
+	VCVTPH2PS    (SI), Z20
 	VFMADD231PS  Z16, Z20, Z1
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z9
 	VFMADD231PS  Z19, Z20, Z13
-	ADDQ         $0x20, R8
-	VCVTPH2PS    (R9), Z20
+	VCVTPH2PS    (DI), Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	ADDQ         $0x20, R9
-	VCVTPH2PS    (R10), Z20
+	VCVTPH2PS    (CX), Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z16
+	VBROADCASTSS 4(R8)(AX*1), Z17
+	VBROADCASTSS 4(R8)(AX*2), Z18
+	VBROADCASTSS 4(R8)(R12*1), Z19
+	VCVTPH2PS    32(BX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z4
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z12
+	VCVTPH2PS    32(SI), Z20
+	VFMADD231PS  Z16, Z20, Z1
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z9
+	VFMADD231PS  Z19, Z20, Z13
+	VCVTPH2PS    32(DI), Z20
+	VFMADD231PS  Z16, Z20, Z2
+	VFMADD231PS  Z17, Z20, Z6
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z14
+	VCVTPH2PS    32(CX), Z20
+	VFMADD231PS  Z16, Z20, Z3
+	VFMADD231PS  Z17, Z20, Z7
+	VFMADD231PS  Z18, Z20, Z11
+	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows4groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	VMOVUPS      Z12, 3072(DX)
-	VMOVUPS      Z13, 3136(DX)
-	VMOVUPS      Z14, 3200(DX)
-	VMOVUPS      Z15, 3264(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	VMOVUPS      Z12, 3072(CX)
+	VMOVUPS      Z13, 3136(CX)
+	VMOVUPS      Z14, 3200(CX)
+	VMOVUPS      Z15, 3264(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows4groups4
 
 rows4fewer4:
 rows4groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows4fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows4groups1d:
-	VBROADCASTSS (SI), Z4
-	VBROADCASTSS (SI)(AX*1), Z5
-	VBROADCASTSS (SI)(AX*2), Z6
-	VBROADCASTSS (SI)(R8*1), Z7
-	VCVTPH2PS    (DI), Z8
+	VBROADCASTSS (BX), Z4
+	VBROADCASTSS (BX)(AX*1), Z5
+	VBROADCASTSS (BX)(AX*2), Z6
+	VBROADCASTSS (BX)(SI*1), Z7
+	VCVTPH2PS    (CX), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z4
+	VBROADCASTSS 4(BX)(AX*1), Z5
+	VBROADCASTSS 4(BX)(AX*2), Z6
+	VBROADCASTSS 4(BX)(SI*1), Z7
+	VCVTPH2PS    32(CX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows4groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	VMOVUPS      Z3, 3072(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	VMOVUPS      Z3, 3072(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows4groups1
 
 rows4fewer1:
@@ -5297,29 +6331,45 @@ rows4fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x04, 16(SP)
+	SUBQ $0x04, 48(SP)
 	JMP  next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows3groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows3fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5332,86 +6382,131 @@ rows3groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows3groups4d:
-	VBROADCASTSS (SI), Z12
-	VBROADCASTSS (SI)(AX*1), Z13
-	VBROADCASTSS (SI)(AX*2), Z14
-	VCVTPH2PS    (DI), Z15
+	VBROADCASTSS (R8), Z12
+	VBROADCASTSS (R8)(AX*1), Z13
+	VBROADCASTSS (R8)(AX*2), Z14
+	VCVTPH2PS    (BX), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Z15
+	VCVTPH2PS    (SI), Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	ADDQ         $0x20, R8
-	VCVTPH2PS    (R9), Z15
+	VCVTPH2PS    (DI), Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	ADDQ         $0x20, R9
-	VCVTPH2PS    (R10), Z15
+	VCVTPH2PS    (CX), Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 4(R8)(AX*1), Z13
+	VBROADCASTSS 4(R8)(AX*2), Z14
+	VCVTPH2PS    32(BX), Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z8
+	VCVTPH2PS    32(SI), Z15
+	VFMADD231PS  Z12, Z15, Z1
+	VFMADD231PS  Z13, Z15, Z5
+	VFMADD231PS  Z14, Z15, Z9
+	VCVTPH2PS    32(DI), Z15
+	VFMADD231PS  Z12, Z15, Z2
+	VFMADD231PS  Z13, Z15, Z6
+	VFMADD231PS  Z14, Z15, Z10
+	VCVTPH2PS    32(CX), Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows3groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows3groups4
 
 rows3fewer4:
 rows3groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows3fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows3groups1d:
-	VBROADCASTSS (SI), Z3
-	VBROADCASTSS (SI)(AX*1), Z4
-	VBROADCASTSS (SI)(AX*2), Z5
-	VCVTPH2PS    (DI), Z6
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS (BX)(AX*1), Z4
+	VBROADCASTSS (BX)(AX*2), Z5
+	VCVTPH2PS    (CX), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z3
+	VBROADCASTSS 4(BX)(AX*1), Z4
+	VBROADCASTSS 4(BX)(AX*2), Z5
+	VCVTPH2PS    32(CX), Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows3groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows3groups1
 
 rows3fewer1:
@@ -5419,29 +6514,45 @@ rows3fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x03, 16(SP)
+	SUBQ $0x03, 48(SP)
 	JMP  next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows2fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5450,175 +6561,260 @@ rows2groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows2groups4d:
-	VBROADCASTSS (SI), Z8
-	VBROADCASTSS (SI)(AX*1), Z9
-	VCVTPH2PS    (DI), Z10
+	VBROADCASTSS (R8), Z8
+	VBROADCASTSS (R8)(AX*1), Z9
+	VCVTPH2PS    (BX), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Z10
+	VCVTPH2PS    (SI), Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	ADDQ         $0x20, R8
-	VCVTPH2PS    (R9), Z10
+	VCVTPH2PS    (DI), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	ADDQ         $0x20, R9
-	VCVTPH2PS    (R10), Z10
+	VCVTPH2PS    (CX), Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z8
+	VBROADCASTSS 4(R8)(AX*1), Z9
+	VCVTPH2PS    32(BX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z4
+	VCVTPH2PS    32(SI), Z10
+	VFMADD231PS  Z8, Z10, Z1
+	VFMADD231PS  Z9, Z10, Z5
+	VCVTPH2PS    32(DI), Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z6
+	VCVTPH2PS    32(CX), Z10
+	VFMADD231PS  Z8, Z10, Z3
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows2groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows2groups4
 
 rows2fewer4:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Z2
-	VBROADCASTSS (SI)(AX*1), Z3
-	VCVTPH2PS    (DI), Z4
+	VBROADCASTSS (BX), Z2
+	VBROADCASTSS (BX)(AX*1), Z3
+	VCVTPH2PS    (CX), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z2
+	VBROADCASTSS 4(BX)(AX*1), Z3
+	VCVTPH2PS    32(CX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows2groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows1fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows1groups4d:
-	VBROADCASTSS (SI), Z4
-	VCVTPH2PS    (DI), Z5
+	VBROADCASTSS (R8), Z4
+	VCVTPH2PS    (BX), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	ADDQ         $0x20, DI
-	VCVTPH2PS    (R8), Z5
+	VCVTPH2PS    (SI), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	ADDQ         $0x20, R8
-	VCVTPH2PS    (R9), Z5
+	VCVTPH2PS    (DI), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	ADDQ         $0x20, R9
-	VCVTPH2PS    (R10), Z5
+	VCVTPH2PS    (CX), Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z4
+	VCVTPH2PS    32(BX), Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VCVTPH2PS    32(SI), Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VCVTPH2PS    32(DI), Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VCVTPH2PS    32(CX), Z5
+	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows1groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows1groups4
 
 rows1fewer4:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Z1
-	VCVTPH2PS    (DI), Z2
+	VBROADCASTSS (BX), Z1
+	VCVTPH2PS    (CX), Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z1
+	VCVTPH2PS    32(CX), Z2
+	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows1groups1d
-	VMOVUPS      Z0, (DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·weighF16AVX512(SB), NOSPLIT, $24-136
+// func weighF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·weighF16AVX512(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -5626,20 +6822,23 @@ TEXT ·weighF16AVX512(SB), NOSPLIT, $24-136
 	MOVQ   dv+56(FP), AX
 	IMUL3Q $+2, AX, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows4columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows4fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5656,88 +6855,100 @@ rows4columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns4key:
-	VBROADCASTSS (SI)(DI*4), Z16
-	VBROADCASTSS 1024(SI)(DI*4), Z17
-	VBROADCASTSS 2048(SI)(DI*4), Z18
-	VBROADCASTSS 3072(SI)(DI*4), Z19
-	VCVTPH2PS    (R9), Z20
+	VBROADCASTSS (CX)(DX*4), Z16
+	VBROADCASTSS 1024(CX)(DX*4), Z17
+	VBROADCASTSS 2048(CX)(DX*4), Z18
+	VBROADCASTSS 3072(CX)(DX*4), Z19
+	VCVTPH2PS    (R8), Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z4
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z12
-	VCVTPH2PS    32(R9), Z20
+	VCVTPH2PS    32(R8), Z20
 	VFMADD231PS  Z16, Z20, Z1
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z9
 	VFMADD231PS  Z19, Z20, Z13
-	VCVTPH2PS    64(R9), Z20
+	VCVTPH2PS    64(R8), Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	VCVTPH2PS    96(R9), Z20
+	VCVTPH2PS    96(R8), Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z12, (SI)
-	VMOVUPS      Z13, 64(SI)
-	VMOVUPS      Z14, 128(SI)
-	VMOVUPS      Z15, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows4columns4
 
 rows4fewer4:
 rows4columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows4fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5746,122 +6957,144 @@ rows4columns2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns2key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VBROADCASTSS 2048(SI)(DI*4), Z10
-	VBROADCASTSS 3072(SI)(DI*4), Z11
-	VCVTPH2PS    (R9), Z12
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VBROADCASTSS 2048(CX)(DX*4), Z10
+	VBROADCASTSS 3072(CX)(DX*4), Z11
+	VCVTPH2PS    (R8), Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z2
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z6
-	VCVTPH2PS    32(R9), Z12
+	VCVTPH2PS    32(R8), Z12
 	VFMADD231PS  Z8, Z12, Z1
 	VFMADD231PS  Z9, Z12, Z3
 	VFMADD231PS  Z10, Z12, Z5
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z6, (SI)
-	VMOVUPS      Z7, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows4columns2
 
 rows4fewer2:
 rows4columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows4fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns1key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VBROADCASTSS 2048(SI)(DI*4), Z6
-	VBROADCASTSS 3072(SI)(DI*4), Z7
-	VCVTPH2PS    (R9), Z8
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VBROADCASTSS 2048(CX)(DX*4), Z6
+	VBROADCASTSS 3072(CX)(DX*4), Z7
+	VCVTPH2PS    (R8), Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z3, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z3, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows4columns1
 
 rows4fewer1:
@@ -5869,21 +7102,24 @@ rows4fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+16, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x04, 16(SP)
+	SUBQ   $0x04, 40(SP)
 	JMP    next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows3columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows3fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -5896,189 +7132,223 @@ rows3columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns4key:
-	VBROADCASTSS (SI)(DI*4), Z12
-	VBROADCASTSS 1024(SI)(DI*4), Z13
-	VBROADCASTSS 2048(SI)(DI*4), Z14
-	VCVTPH2PS    (R9), Z15
+	VBROADCASTSS (CX)(DX*4), Z12
+	VBROADCASTSS 1024(CX)(DX*4), Z13
+	VBROADCASTSS 2048(CX)(DX*4), Z14
+	VCVTPH2PS    (R8), Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	VCVTPH2PS    32(R9), Z15
+	VCVTPH2PS    32(R8), Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	VCVTPH2PS    64(R9), Z15
+	VCVTPH2PS    64(R8), Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	VCVTPH2PS    96(R9), Z15
+	VCVTPH2PS    96(R8), Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows3columns4
 
 rows3fewer4:
 rows3columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows3fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
 	VPBROADCASTD lanes_00000000<>+0(SB), Z4
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns2key:
-	VBROADCASTSS (SI)(DI*4), Z6
-	VBROADCASTSS 1024(SI)(DI*4), Z7
-	VBROADCASTSS 2048(SI)(DI*4), Z8
-	VCVTPH2PS    (R9), Z9
+	VBROADCASTSS (CX)(DX*4), Z6
+	VBROADCASTSS 1024(CX)(DX*4), Z7
+	VBROADCASTSS 2048(CX)(DX*4), Z8
+	VCVTPH2PS    (R8), Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z2
 	VFMADD231PS  Z8, Z9, Z4
-	VCVTPH2PS    32(R9), Z9
+	VCVTPH2PS    32(R8), Z9
 	VFMADD231PS  Z6, Z9, Z1
 	VFMADD231PS  Z7, Z9, Z3
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows3columns2
 
 rows3fewer2:
 rows3columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows3fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns1key:
-	VBROADCASTSS (SI)(DI*4), Z3
-	VBROADCASTSS 1024(SI)(DI*4), Z4
-	VBROADCASTSS 2048(SI)(DI*4), Z5
-	VCVTPH2PS    (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z3
+	VBROADCASTSS 1024(CX)(DX*4), Z4
+	VBROADCASTSS 2048(CX)(DX*4), Z5
+	VCVTPH2PS    (R8), Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows3columns1
 
 rows3fewer1:
@@ -6086,21 +7356,24 @@ rows3fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+12, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x03, 16(SP)
+	SUBQ   $0x03, 40(SP)
 	JMP    next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -6109,166 +7382,200 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VCVTPH2PS    (R9), Z10
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VCVTPH2PS    (R8), Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	VCVTPH2PS    32(R9), Z10
+	VCVTPH2PS    32(R8), Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	VCVTPH2PS    64(R9), Z10
+	VCVTPH2PS    64(R8), Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	VCVTPH2PS    96(R9), Z10
+	VCVTPH2PS    96(R8), Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VCVTPH2PS    (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VCVTPH2PS    (R8), Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z2
-	VCVTPH2PS    32(R9), Z6
+	VCVTPH2PS    32(R8), Z6
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
 rows2columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns1key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VBROADCASTSS 1024(SI)(DI*4), Z3
-	VCVTPH2PS    (R9), Z4
+	VBROADCASTSS (CX)(DX*4), Z2
+	VBROADCASTSS 1024(CX)(DX*4), Z3
+	VCVTPH2PS    (R8), Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns1
 
 rows2fewer1:
@@ -6276,162 +7583,199 @@ rows2fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VCVTPH2PS    (R9), Z5
+	VBROADCASTSS (CX)(DX*4), Z4
+	VCVTPH2PS    (R8), Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VCVTPH2PS    32(R9), Z5
+	VCVTPH2PS    32(R8), Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VCVTPH2PS    64(R9), Z5
+	VCVTPH2PS    64(R8), Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VCVTPH2PS    96(R9), Z5
+	VCVTPH2PS    96(R8), Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VCVTPH2PS    (R9), Z3
+	VBROADCASTSS (CX)(DX*4), Z2
+	VCVTPH2PS    (R8), Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VCVTPH2PS    32(R9), Z3
+	VCVTPH2PS    32(R8), Z3
 	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
 rows1columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns1key:
-	VBROADCASTSS (SI)(DI*4), Z1
-	VCVTPH2PS    (R9), Z2
+	VBROADCASTSS (CX)(DX*4), Z1
+	VCVTPH2PS    (R8), Z2
 	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns1
 
 rows1fewer1:
@@ -6439,16 +7783,16 @@ rows1fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotBF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX512F
-TEXT ·dotBF16AVX512(SB), NOSPLIT, $24-112
+// func dotBF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotBF16AVX512(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -6456,28 +7800,44 @@ TEXT ·dotBF16AVX512(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows4groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows4fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -6494,104 +7854,161 @@ rows4groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows4groups4d:
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(AX*1), Z17
-	VBROADCASTSS (SI)(AX*2), Z18
-	VBROADCASTSS (SI)(R11*1), Z19
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS (R8)(AX*1), Z17
+	VBROADCASTSS (R8)(AX*2), Z18
+	VBROADCASTSS (R8)(R12*1), Z19
+	VPMOVZXWD    (BX), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z4
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z12
+	VPMOVZXWD    (SI), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z1
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z9
+	VFMADD231PS  Z19, Z20, Z13
 	VPMOVZXWD    (DI), Z20
 	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z16, Z20, Z0
-	VFMADD231PS  Z17, Z20, Z4
-	VFMADD231PS  Z18, Z20, Z8
-	VFMADD231PS  Z19, Z20, Z12
-	ADDQ         $0x20, DI
-	VPMOVZXWD    (R8), Z20
-	VPSLLD       $0x10, Z20, Z20
-	VFMADD231PS  Z16, Z20, Z1
-	VFMADD231PS  Z17, Z20, Z5
-	VFMADD231PS  Z18, Z20, Z9
-	VFMADD231PS  Z19, Z20, Z13
-	ADDQ         $0x20, R8
-	VPMOVZXWD    (R9), Z20
-	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	ADDQ         $0x20, R9
-	VPMOVZXWD    (R10), Z20
+	VPMOVZXWD    (CX), Z20
 	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z16
+	VBROADCASTSS 4(R8)(AX*1), Z17
+	VBROADCASTSS 4(R8)(AX*2), Z18
+	VBROADCASTSS 4(R8)(R12*1), Z19
+	VPMOVZXWD    32(BX), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z4
+	VFMADD231PS  Z18, Z20, Z8
+	VFMADD231PS  Z19, Z20, Z12
+	VPMOVZXWD    32(SI), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z1
+	VFMADD231PS  Z17, Z20, Z5
+	VFMADD231PS  Z18, Z20, Z9
+	VFMADD231PS  Z19, Z20, Z13
+	VPMOVZXWD    32(DI), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z2
+	VFMADD231PS  Z17, Z20, Z6
+	VFMADD231PS  Z18, Z20, Z10
+	VFMADD231PS  Z19, Z20, Z14
+	VPMOVZXWD    32(CX), Z20
+	VPSLLD       $0x10, Z20, Z20
+	VFMADD231PS  Z16, Z20, Z3
+	VFMADD231PS  Z17, Z20, Z7
+	VFMADD231PS  Z18, Z20, Z11
+	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows4groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	VMOVUPS      Z12, 3072(DX)
-	VMOVUPS      Z13, 3136(DX)
-	VMOVUPS      Z14, 3200(DX)
-	VMOVUPS      Z15, 3264(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	VMOVUPS      Z12, 3072(CX)
+	VMOVUPS      Z13, 3136(CX)
+	VMOVUPS      Z14, 3200(CX)
+	VMOVUPS      Z15, 3264(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows4groups4
 
 rows4fewer4:
 rows4groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows4fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows4groups1d:
-	VBROADCASTSS (SI), Z4
-	VBROADCASTSS (SI)(AX*1), Z5
-	VBROADCASTSS (SI)(AX*2), Z6
-	VBROADCASTSS (SI)(R8*1), Z7
-	VPMOVZXWD    (DI), Z8
+	VBROADCASTSS (BX), Z4
+	VBROADCASTSS (BX)(AX*1), Z5
+	VBROADCASTSS (BX)(AX*2), Z6
+	VBROADCASTSS (BX)(SI*1), Z7
+	VPMOVZXWD    (CX), Z8
 	VPSLLD       $0x10, Z8, Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z4
+	VBROADCASTSS 4(BX)(AX*1), Z5
+	VBROADCASTSS 4(BX)(AX*2), Z6
+	VBROADCASTSS 4(BX)(SI*1), Z7
+	VPMOVZXWD    32(CX), Z8
+	VPSLLD       $0x10, Z8, Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows4groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	VMOVUPS      Z3, 3072(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	VMOVUPS      Z3, 3072(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows4groups1
 
 rows4fewer1:
@@ -6600,29 +8017,45 @@ rows4fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x04, 16(SP)
+	SUBQ $0x04, 48(SP)
 	JMP  next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows3groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows3fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -6635,91 +8068,141 @@ rows3groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows3groups4d:
-	VBROADCASTSS (SI), Z12
-	VBROADCASTSS (SI)(AX*1), Z13
-	VBROADCASTSS (SI)(AX*2), Z14
-	VPMOVZXWD    (DI), Z15
+	VBROADCASTSS (R8), Z12
+	VBROADCASTSS (R8)(AX*1), Z13
+	VBROADCASTSS (R8)(AX*2), Z14
+	VPMOVZXWD    (BX), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	ADDQ         $0x20, DI
-	VPMOVZXWD    (R8), Z15
+	VPMOVZXWD    (SI), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	ADDQ         $0x20, R8
-	VPMOVZXWD    (R9), Z15
+	VPMOVZXWD    (DI), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	ADDQ         $0x20, R9
-	VPMOVZXWD    (R10), Z15
+	VPMOVZXWD    (CX), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 4(R8)(AX*1), Z13
+	VBROADCASTSS 4(R8)(AX*2), Z14
+	VPMOVZXWD    32(BX), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z12, Z15, Z0
+	VFMADD231PS  Z13, Z15, Z4
+	VFMADD231PS  Z14, Z15, Z8
+	VPMOVZXWD    32(SI), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z12, Z15, Z1
+	VFMADD231PS  Z13, Z15, Z5
+	VFMADD231PS  Z14, Z15, Z9
+	VPMOVZXWD    32(DI), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z12, Z15, Z2
+	VFMADD231PS  Z13, Z15, Z6
+	VFMADD231PS  Z14, Z15, Z10
+	VPMOVZXWD    32(CX), Z15
+	VPSLLD       $0x10, Z15, Z15
+	VFMADD231PS  Z12, Z15, Z3
+	VFMADD231PS  Z13, Z15, Z7
+	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows3groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows3groups4
 
 rows3fewer4:
 rows3groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows3fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows3groups1d:
-	VBROADCASTSS (SI), Z3
-	VBROADCASTSS (SI)(AX*1), Z4
-	VBROADCASTSS (SI)(AX*2), Z5
-	VPMOVZXWD    (DI), Z6
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS (BX)(AX*1), Z4
+	VBROADCASTSS (BX)(AX*2), Z5
+	VPMOVZXWD    (CX), Z6
 	VPSLLD       $0x10, Z6, Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z3
+	VBROADCASTSS 4(BX)(AX*1), Z4
+	VBROADCASTSS 4(BX)(AX*2), Z5
+	VPMOVZXWD    32(CX), Z6
+	VPSLLD       $0x10, Z6, Z6
+	VFMADD231PS  Z3, Z6, Z0
+	VFMADD231PS  Z4, Z6, Z1
+	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows3groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows3groups1
 
 rows3fewer1:
@@ -6727,29 +8210,45 @@ rows3fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x03, 16(SP)
+	SUBQ $0x03, 48(SP)
 	JMP  next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows2fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -6758,185 +8257,280 @@ rows2groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows2groups4d:
-	VBROADCASTSS (SI), Z8
-	VBROADCASTSS (SI)(AX*1), Z9
-	VPMOVZXWD    (DI), Z10
+	VBROADCASTSS (R8), Z8
+	VBROADCASTSS (R8)(AX*1), Z9
+	VPMOVZXWD    (BX), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	ADDQ         $0x20, DI
-	VPMOVZXWD    (R8), Z10
+	VPMOVZXWD    (SI), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	ADDQ         $0x20, R8
-	VPMOVZXWD    (R9), Z10
+	VPMOVZXWD    (DI), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	ADDQ         $0x20, R9
-	VPMOVZXWD    (R10), Z10
+	VPMOVZXWD    (CX), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z8
+	VBROADCASTSS 4(R8)(AX*1), Z9
+	VPMOVZXWD    32(BX), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z4
+	VPMOVZXWD    32(SI), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VFMADD231PS  Z8, Z10, Z1
+	VFMADD231PS  Z9, Z10, Z5
+	VPMOVZXWD    32(DI), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VFMADD231PS  Z8, Z10, Z2
+	VFMADD231PS  Z9, Z10, Z6
+	VPMOVZXWD    32(CX), Z10
+	VPSLLD       $0x10, Z10, Z10
+	VFMADD231PS  Z8, Z10, Z3
+	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows2groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows2groups4
 
 rows2fewer4:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Z2
-	VBROADCASTSS (SI)(AX*1), Z3
-	VPMOVZXWD    (DI), Z4
+	VBROADCASTSS (BX), Z2
+	VBROADCASTSS (BX)(AX*1), Z3
+	VPMOVZXWD    (CX), Z4
 	VPSLLD       $0x10, Z4, Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z2
+	VBROADCASTSS 4(BX)(AX*1), Z3
+	VPMOVZXWD    32(CX), Z4
+	VPSLLD       $0x10, Z4, Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows2groups1d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows1fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows1groups4d:
-	VBROADCASTSS (SI), Z4
-	VPMOVZXWD    (DI), Z5
+	VBROADCASTSS (R8), Z4
+	VPMOVZXWD    (BX), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z0
-	ADDQ         $0x20, DI
-	VPMOVZXWD    (R8), Z5
+	VPMOVZXWD    (SI), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z1
-	ADDQ         $0x20, R8
-	VPMOVZXWD    (R9), Z5
+	VPMOVZXWD    (DI), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z2
-	ADDQ         $0x20, R9
-	VPMOVZXWD    (R10), Z5
+	VPMOVZXWD    (CX), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z3
-	ADDQ         $0x20, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z4
+	VPMOVZXWD    32(BX), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z0
+	VPMOVZXWD    32(SI), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z1
+	VPMOVZXWD    32(DI), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VPMOVZXWD    32(CX), Z5
+	VPSLLD       $0x10, Z5, Z5
+	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, R8
+	SUBQ         $0x02, R13
 	JNZ          rows1groups4d
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows1groups4
 
 rows1fewer4:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Z1
-	VPMOVZXWD    (DI), Z2
+	VBROADCASTSS (BX), Z1
+	VPMOVZXWD    (CX), Z2
 	VPSLLD       $0x10, Z2, Z2
 	VFMADD231PS  Z1, Z2, Z0
-	ADDQ         $0x20, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z1
+	VPMOVZXWD    32(CX), Z2
+	VPSLLD       $0x10, Z2, Z2
+	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, BX
+	SUBQ         $0x02, DI
 	JNZ          rows1groups1d
-	VMOVUPS      Z0, (DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighBF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX512F, CMOV
-TEXT ·weighBF16AVX512(SB), NOSPLIT, $24-136
+// func weighBF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, CMOV, MMX+
+TEXT ·weighBF16AVX512(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -6944,20 +8538,23 @@ TEXT ·weighBF16AVX512(SB), NOSPLIT, $24-136
 	MOVQ   dv+56(FP), AX
 	IMUL3Q $+2, AX, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows4columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows4fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -6974,92 +8571,104 @@ rows4columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns4key:
-	VBROADCASTSS (SI)(DI*4), Z16
-	VBROADCASTSS 1024(SI)(DI*4), Z17
-	VBROADCASTSS 2048(SI)(DI*4), Z18
-	VBROADCASTSS 3072(SI)(DI*4), Z19
-	VPMOVZXWD    (R9), Z20
+	VBROADCASTSS (CX)(DX*4), Z16
+	VBROADCASTSS 1024(CX)(DX*4), Z17
+	VBROADCASTSS 2048(CX)(DX*4), Z18
+	VBROADCASTSS 3072(CX)(DX*4), Z19
+	VPMOVZXWD    (R8), Z20
 	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z0
 	VFMADD231PS  Z17, Z20, Z4
 	VFMADD231PS  Z18, Z20, Z8
 	VFMADD231PS  Z19, Z20, Z12
-	VPMOVZXWD    32(R9), Z20
+	VPMOVZXWD    32(R8), Z20
 	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z1
 	VFMADD231PS  Z17, Z20, Z5
 	VFMADD231PS  Z18, Z20, Z9
 	VFMADD231PS  Z19, Z20, Z13
-	VPMOVZXWD    64(R9), Z20
+	VPMOVZXWD    64(R8), Z20
 	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z2
 	VFMADD231PS  Z17, Z20, Z6
 	VFMADD231PS  Z18, Z20, Z10
 	VFMADD231PS  Z19, Z20, Z14
-	VPMOVZXWD    96(R9), Z20
+	VPMOVZXWD    96(R8), Z20
 	VPSLLD       $0x10, Z20, Z20
 	VFMADD231PS  Z16, Z20, Z3
 	VFMADD231PS  Z17, Z20, Z7
 	VFMADD231PS  Z18, Z20, Z11
 	VFMADD231PS  Z19, Z20, Z15
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z12, (SI)
-	VMOVUPS      Z13, 64(SI)
-	VMOVUPS      Z14, 128(SI)
-	VMOVUPS      Z15, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows4columns4
 
 rows4fewer4:
 rows4columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows4fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -7068,125 +8677,147 @@ rows4columns2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns2key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VBROADCASTSS 2048(SI)(DI*4), Z10
-	VBROADCASTSS 3072(SI)(DI*4), Z11
-	VPMOVZXWD    (R9), Z12
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VBROADCASTSS 2048(CX)(DX*4), Z10
+	VBROADCASTSS 3072(CX)(DX*4), Z11
+	VPMOVZXWD    (R8), Z12
 	VPSLLD       $0x10, Z12, Z12
 	VFMADD231PS  Z8, Z12, Z0
 	VFMADD231PS  Z9, Z12, Z2
 	VFMADD231PS  Z10, Z12, Z4
 	VFMADD231PS  Z11, Z12, Z6
-	VPMOVZXWD    32(R9), Z12
+	VPMOVZXWD    32(R8), Z12
 	VPSLLD       $0x10, Z12, Z12
 	VFMADD231PS  Z8, Z12, Z1
 	VFMADD231PS  Z9, Z12, Z3
 	VFMADD231PS  Z10, Z12, Z5
 	VFMADD231PS  Z11, Z12, Z7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z6, (SI)
-	VMOVUPS      Z7, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows4columns2
 
 rows4fewer2:
 rows4columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows4fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns1key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VBROADCASTSS 2048(SI)(DI*4), Z6
-	VBROADCASTSS 3072(SI)(DI*4), Z7
-	VPMOVZXWD    (R9), Z8
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VBROADCASTSS 2048(CX)(DX*4), Z6
+	VBROADCASTSS 3072(CX)(DX*4), Z7
+	VPMOVZXWD    (R8), Z8
 	VPSLLD       $0x10, Z8, Z8
 	VFMADD231PS  Z4, Z8, Z0
 	VFMADD231PS  Z5, Z8, Z1
 	VFMADD231PS  Z6, Z8, Z2
 	VFMADD231PS  Z7, Z8, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z3, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z3, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows4columns1
 
 rows4fewer1:
@@ -7194,21 +8825,24 @@ rows4fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+16, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x04, 16(SP)
+	SUBQ   $0x04, 40(SP)
 	JMP    next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows3columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows3fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -7221,196 +8855,230 @@ rows3columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns4key:
-	VBROADCASTSS (SI)(DI*4), Z12
-	VBROADCASTSS 1024(SI)(DI*4), Z13
-	VBROADCASTSS 2048(SI)(DI*4), Z14
-	VPMOVZXWD    (R9), Z15
+	VBROADCASTSS (CX)(DX*4), Z12
+	VBROADCASTSS 1024(CX)(DX*4), Z13
+	VBROADCASTSS 2048(CX)(DX*4), Z14
+	VPMOVZXWD    (R8), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z0
 	VFMADD231PS  Z13, Z15, Z4
 	VFMADD231PS  Z14, Z15, Z8
-	VPMOVZXWD    32(R9), Z15
+	VPMOVZXWD    32(R8), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z1
 	VFMADD231PS  Z13, Z15, Z5
 	VFMADD231PS  Z14, Z15, Z9
-	VPMOVZXWD    64(R9), Z15
+	VPMOVZXWD    64(R8), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z2
 	VFMADD231PS  Z13, Z15, Z6
 	VFMADD231PS  Z14, Z15, Z10
-	VPMOVZXWD    96(R9), Z15
+	VPMOVZXWD    96(R8), Z15
 	VPSLLD       $0x10, Z15, Z15
 	VFMADD231PS  Z12, Z15, Z3
 	VFMADD231PS  Z13, Z15, Z7
 	VFMADD231PS  Z14, Z15, Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows3columns4
 
 rows3fewer4:
 rows3columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows3fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
 	VPBROADCASTD lanes_00000000<>+0(SB), Z4
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns2key:
-	VBROADCASTSS (SI)(DI*4), Z6
-	VBROADCASTSS 1024(SI)(DI*4), Z7
-	VBROADCASTSS 2048(SI)(DI*4), Z8
-	VPMOVZXWD    (R9), Z9
+	VBROADCASTSS (CX)(DX*4), Z6
+	VBROADCASTSS 1024(CX)(DX*4), Z7
+	VBROADCASTSS 2048(CX)(DX*4), Z8
+	VPMOVZXWD    (R8), Z9
 	VPSLLD       $0x10, Z9, Z9
 	VFMADD231PS  Z6, Z9, Z0
 	VFMADD231PS  Z7, Z9, Z2
 	VFMADD231PS  Z8, Z9, Z4
-	VPMOVZXWD    32(R9), Z9
+	VPMOVZXWD    32(R8), Z9
 	VPSLLD       $0x10, Z9, Z9
 	VFMADD231PS  Z6, Z9, Z1
 	VFMADD231PS  Z7, Z9, Z3
 	VFMADD231PS  Z8, Z9, Z5
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows3columns2
 
 rows3fewer2:
 rows3columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows3fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns1key:
-	VBROADCASTSS (SI)(DI*4), Z3
-	VBROADCASTSS 1024(SI)(DI*4), Z4
-	VBROADCASTSS 2048(SI)(DI*4), Z5
-	VPMOVZXWD    (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z3
+	VBROADCASTSS 1024(CX)(DX*4), Z4
+	VBROADCASTSS 2048(CX)(DX*4), Z5
+	VPMOVZXWD    (R8), Z6
 	VPSLLD       $0x10, Z6, Z6
 	VFMADD231PS  Z3, Z6, Z0
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z2
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows3columns1
 
 rows3fewer1:
@@ -7418,21 +9086,24 @@ rows3fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+12, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x03, 16(SP)
+	SUBQ   $0x03, 40(SP)
 	JMP    next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -7441,173 +9112,207 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VPMOVZXWD    (R9), Z10
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VPMOVZXWD    (R8), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z0
 	VFMADD231PS  Z9, Z10, Z4
-	VPMOVZXWD    32(R9), Z10
+	VPMOVZXWD    32(R8), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z1
 	VFMADD231PS  Z9, Z10, Z5
-	VPMOVZXWD    64(R9), Z10
+	VPMOVZXWD    64(R8), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z2
 	VFMADD231PS  Z9, Z10, Z6
-	VPMOVZXWD    96(R9), Z10
+	VPMOVZXWD    96(R8), Z10
 	VPSLLD       $0x10, Z10, Z10
 	VFMADD231PS  Z8, Z10, Z3
 	VFMADD231PS  Z9, Z10, Z7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VPMOVZXWD    (R9), Z6
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VPMOVZXWD    (R8), Z6
 	VPSLLD       $0x10, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z0
 	VFMADD231PS  Z5, Z6, Z2
-	VPMOVZXWD    32(R9), Z6
+	VPMOVZXWD    32(R8), Z6
 	VPSLLD       $0x10, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z1
 	VFMADD231PS  Z5, Z6, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
 rows2columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows2fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns1key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VBROADCASTSS 1024(SI)(DI*4), Z3
-	VPMOVZXWD    (R9), Z4
+	VBROADCASTSS (CX)(DX*4), Z2
+	VBROADCASTSS 1024(CX)(DX*4), Z3
+	VPMOVZXWD    (R8), Z4
 	VPSLLD       $0x10, Z4, Z4
 	VFMADD231PS  Z2, Z4, Z0
 	VFMADD231PS  Z3, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z1, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z1, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows2columns1
 
 rows2fewer1:
@@ -7615,169 +9320,206 @@ rows2fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VPMOVZXWD    (R9), Z5
+	VBROADCASTSS (CX)(DX*4), Z4
+	VPMOVZXWD    (R8), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z0
-	VPMOVZXWD    32(R9), Z5
+	VPMOVZXWD    32(R8), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z1
-	VPMOVZXWD    64(R9), Z5
+	VPMOVZXWD    64(R8), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z2
-	VPMOVZXWD    96(R9), Z5
+	VPMOVZXWD    96(R8), Z5
 	VPSLLD       $0x10, Z5, Z5
 	VFMADD231PS  Z4, Z5, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000080, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VPMOVZXWD    (R9), Z3
+	VBROADCASTSS (CX)(DX*4), Z2
+	VPMOVZXWD    (R8), Z3
 	VPSLLD       $0x10, Z3, Z3
 	VFMADD231PS  Z2, Z3, Z0
-	VPMOVZXWD    32(R9), Z3
+	VPMOVZXWD    32(R8), Z3
 	VPSLLD       $0x10, Z3, Z3
 	VFMADD231PS  Z2, Z3, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000040, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000040, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
 rows1columns1:
-	CMPQ         DX, $0x10
+	CMPQ         32(SP), $0x10
 	JLT          rows1fewer1
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns1group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns1key:
-	VBROADCASTSS (SI)(DI*4), Z1
-	VPMOVZXWD    (R9), Z2
+	VBROADCASTSS (CX)(DX*4), Z1
+	VPMOVZXWD    (R8), Z2
 	VPSLLD       $0x10, Z2, Z2
 	VFMADD231PS  Z1, Z2, Z0
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns1key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns1group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000040, BX
-	SUBQ         $0x10, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000040, 24(SP)
+	SUBQ         $0x10, 32(SP)
 	JMP          rows1columns1
 
 rows1fewer1:
@@ -7785,16 +9527,16 @@ rows1fewer1:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:
 	VZEROUPPER
 	RET
 
-// func dotQ8AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
-// Requires: AVX, AVX512F
-TEXT ·dotQ8AVX512(SB), NOSPLIT, $24-112
+// func dotQ8AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dotQ8AVX512(SB), NOSPLIT, $56-160
 	MOVQ s_base+0(FP), AX
 	MOVQ AX, (SP)
 	MOVQ q_base+24(FP), AX
@@ -7802,28 +9544,44 @@ TEXT ·dotQ8AVX512(SB), NOSPLIT, $24-112
 	MOVQ d+48(FP), AX
 	SHLQ $0x02, AX
 	MOVQ m+56(FP), CX
-	MOVQ CX, 16(SP)
+	MOVQ CX, 48(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows4groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows4fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -7840,133 +9598,286 @@ rows4groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R12
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R13
+	LEAQ         (AX)(AX*2), R12
 
 rows4groups4block:
-	VCVTPH2PS 512(DI), Z16
-	VCVTPH2PS 512(R8), Z17
-	VCVTPH2PS 512(R9), Z18
-	VCVTPH2PS 512(R10), Z19
-	MOVQ      $+32, R12
+	VCVTPH2PS 512(BX), Z16
+	VCVTPH2PS 512(SI), Z17
+	VCVTPH2PS 512(DI), Z18
+	VCVTPH2PS 512(CX), Z19
+	MOVQ      $+32, R13
 
 rows4groups4d:
-	VBROADCASTSS (SI), Z20
-	VBROADCASTSS (SI)(AX*1), Z21
-	VBROADCASTSS (SI)(AX*2), Z22
-	VBROADCASTSS (SI)(R11*1), Z23
-	VPMOVSXBD    (DI), Z24
+	VBROADCASTSS (R8), Z20
+	VBROADCASTSS (R8)(AX*1), Z21
+	VBROADCASTSS (R8)(AX*2), Z22
+	VBROADCASTSS (R8)(R12*1), Z23
+	VPMOVSXBD    (BX), Z24
 	VCVTDQ2PS    Z24, Z24
 	VMULPS       Z16, Z24, Z24
 	VFMADD231PS  Z20, Z24, Z0
 	VFMADD231PS  Z21, Z24, Z4
 	VFMADD231PS  Z22, Z24, Z8
 	VFMADD231PS  Z23, Z24, Z12
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Z24
+	VPMOVSXBD    (SI), Z24
 	VCVTDQ2PS    Z24, Z24
 	VMULPS       Z17, Z24, Z24
 	VFMADD231PS  Z20, Z24, Z1
 	VFMADD231PS  Z21, Z24, Z5
 	VFMADD231PS  Z22, Z24, Z9
 	VFMADD231PS  Z23, Z24, Z13
-	ADDQ         $0x10, R8
-	VPMOVSXBD    (R9), Z24
+	VPMOVSXBD    (DI), Z24
 	VCVTDQ2PS    Z24, Z24
 	VMULPS       Z18, Z24, Z24
 	VFMADD231PS  Z20, Z24, Z2
 	VFMADD231PS  Z21, Z24, Z6
 	VFMADD231PS  Z22, Z24, Z10
 	VFMADD231PS  Z23, Z24, Z14
-	ADDQ         $0x10, R9
-	VPMOVSXBD    (R10), Z24
+	VPMOVSXBD    (CX), Z24
 	VCVTDQ2PS    Z24, Z24
 	VMULPS       Z19, Z24, Z24
 	VFMADD231PS  Z20, Z24, Z3
 	VFMADD231PS  Z21, Z24, Z7
 	VFMADD231PS  Z22, Z24, Z11
 	VFMADD231PS  Z23, Z24, Z15
-	ADDQ         $0x10, R10
-	ADDQ         $0x04, SI
-	DECQ         R12
+	VBROADCASTSS 4(R8), Z20
+	VBROADCASTSS 4(R8)(AX*1), Z21
+	VBROADCASTSS 4(R8)(AX*2), Z22
+	VBROADCASTSS 4(R8)(R12*1), Z23
+	VPMOVSXBD    16(BX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z16, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z4
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z12
+	VPMOVSXBD    16(SI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z17, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z1
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z9
+	VFMADD231PS  Z23, Z24, Z13
+	VPMOVSXBD    16(DI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z18, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z2
+	VFMADD231PS  Z21, Z24, Z6
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z14
+	VPMOVSXBD    16(CX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z19, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z3
+	VFMADD231PS  Z21, Z24, Z7
+	VFMADD231PS  Z22, Z24, Z11
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 8(R8), Z20
+	VBROADCASTSS 8(R8)(AX*1), Z21
+	VBROADCASTSS 8(R8)(AX*2), Z22
+	VBROADCASTSS 8(R8)(R12*1), Z23
+	VPMOVSXBD    32(BX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z16, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z4
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z12
+	VPMOVSXBD    32(SI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z17, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z1
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z9
+	VFMADD231PS  Z23, Z24, Z13
+	VPMOVSXBD    32(DI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z18, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z2
+	VFMADD231PS  Z21, Z24, Z6
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z14
+	VPMOVSXBD    32(CX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z19, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z3
+	VFMADD231PS  Z21, Z24, Z7
+	VFMADD231PS  Z22, Z24, Z11
+	VFMADD231PS  Z23, Z24, Z15
+	VBROADCASTSS 12(R8), Z20
+	VBROADCASTSS 12(R8)(AX*1), Z21
+	VBROADCASTSS 12(R8)(AX*2), Z22
+	VBROADCASTSS 12(R8)(R12*1), Z23
+	VPMOVSXBD    48(BX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z16, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z4
+	VFMADD231PS  Z22, Z24, Z8
+	VFMADD231PS  Z23, Z24, Z12
+	VPMOVSXBD    48(SI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z17, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z1
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z9
+	VFMADD231PS  Z23, Z24, Z13
+	VPMOVSXBD    48(DI), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z18, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z2
+	VFMADD231PS  Z21, Z24, Z6
+	VFMADD231PS  Z22, Z24, Z10
+	VFMADD231PS  Z23, Z24, Z14
+	VPMOVSXBD    48(CX), Z24
+	VCVTDQ2PS    Z24, Z24
+	VMULPS       Z19, Z24, Z24
+	VFMADD231PS  Z20, Z24, Z3
+	VFMADD231PS  Z21, Z24, Z7
+	VFMADD231PS  Z22, Z24, Z11
+	VFMADD231PS  Z23, Z24, Z15
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R13
 	JNZ          rows4groups4d
-	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
+	ADDQ         $0x20, SI
 	ADDQ         $0x20, R10
-	MOVQ         8(SP), R12
-	ADDQ         AX, R12
-	CMPQ         SI, R12
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R13
+	ADDQ         AX, R13
+	CMPQ         R8, R13
 	JLT          rows4groups4block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	VMOVUPS      Z12, 3072(DX)
-	VMOVUPS      Z13, 3136(DX)
-	VMOVUPS      Z14, 3200(DX)
-	VMOVUPS      Z15, 3264(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	VMOVUPS      Z12, 3072(CX)
+	VMOVUPS      Z13, 3136(CX)
+	VMOVUPS      Z14, 3200(CX)
+	VMOVUPS      Z15, 3264(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows4groups4
 
 rows4fewer4:
 rows4groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows4fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R9
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), DI
+	LEAQ         (AX)(AX*2), SI
 
 rows4groups1block:
-	VCVTPH2PS 512(DI), Z4
-	MOVQ      $+32, R9
+	VCVTPH2PS 512(CX), Z4
+	MOVQ      $+32, DI
 
 rows4groups1d:
-	VBROADCASTSS (SI), Z5
-	VBROADCASTSS (SI)(AX*1), Z6
-	VBROADCASTSS (SI)(AX*2), Z7
-	VBROADCASTSS (SI)(R8*1), Z8
-	VPMOVSXBD    (DI), Z9
+	VBROADCASTSS (BX), Z5
+	VBROADCASTSS (BX)(AX*1), Z6
+	VBROADCASTSS (BX)(AX*2), Z7
+	VBROADCASTSS (BX)(SI*1), Z8
+	VPMOVSXBD    (CX), Z9
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z4, Z9, Z9
 	VFMADD231PS  Z5, Z9, Z0
 	VFMADD231PS  Z6, Z9, Z1
 	VFMADD231PS  Z7, Z9, Z2
 	VFMADD231PS  Z8, Z9, Z3
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R9
+	VBROADCASTSS 4(BX), Z5
+	VBROADCASTSS 4(BX)(AX*1), Z6
+	VBROADCASTSS 4(BX)(AX*2), Z7
+	VBROADCASTSS 4(BX)(SI*1), Z8
+	VPMOVSXBD    16(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z5, Z9, Z0
+	VFMADD231PS  Z6, Z9, Z1
+	VFMADD231PS  Z7, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS 8(BX), Z5
+	VBROADCASTSS 8(BX)(AX*1), Z6
+	VBROADCASTSS 8(BX)(AX*2), Z7
+	VBROADCASTSS 8(BX)(SI*1), Z8
+	VPMOVSXBD    32(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z5, Z9, Z0
+	VFMADD231PS  Z6, Z9, Z1
+	VFMADD231PS  Z7, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS 12(BX), Z5
+	VBROADCASTSS 12(BX)(AX*1), Z6
+	VBROADCASTSS 12(BX)(AX*2), Z7
+	VBROADCASTSS 12(BX)(SI*1), Z8
+	VPMOVSXBD    48(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z5, Z9, Z0
+	VFMADD231PS  Z6, Z9, Z1
+	VFMADD231PS  Z7, Z9, Z2
+	VFMADD231PS  Z8, Z9, Z3
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, DI
 	JNZ          rows4groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R9
-	ADDQ         AX, R9
-	CMPQ         SI, R9
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), DI
+	ADDQ         AX, DI
+	CMPQ         BX, DI
 	JLT          rows4groups1block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	VMOVUPS      Z3, 3072(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	VMOVUPS      Z3, 3072(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows4groups1
 
 rows4fewer1:
@@ -7975,29 +9886,45 @@ rows4fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x04, 16(SP)
+	SUBQ $0x04, 48(SP)
 	JMP  next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows3groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows3fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8010,120 +9937,252 @@ rows3groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R11
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R12
+	LEAQ         (AX)(AX*2), R12
 
 rows3groups4block:
-	VCVTPH2PS 512(DI), Z12
-	VCVTPH2PS 512(R8), Z13
-	VCVTPH2PS 512(R9), Z14
-	VCVTPH2PS 512(R10), Z15
-	MOVQ      $+32, R11
+	VCVTPH2PS 512(BX), Z12
+	VCVTPH2PS 512(SI), Z13
+	VCVTPH2PS 512(DI), Z14
+	VCVTPH2PS 512(CX), Z15
+	MOVQ      $+32, R12
 
 rows3groups4d:
-	VBROADCASTSS (SI), Z16
-	VBROADCASTSS (SI)(AX*1), Z17
-	VBROADCASTSS (SI)(AX*2), Z18
-	VPMOVSXBD    (DI), Z19
+	VBROADCASTSS (R8), Z16
+	VBROADCASTSS (R8)(AX*1), Z17
+	VBROADCASTSS (R8)(AX*2), Z18
+	VPMOVSXBD    (BX), Z19
 	VCVTDQ2PS    Z19, Z19
 	VMULPS       Z12, Z19, Z19
 	VFMADD231PS  Z16, Z19, Z0
 	VFMADD231PS  Z17, Z19, Z4
 	VFMADD231PS  Z18, Z19, Z8
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Z19
+	VPMOVSXBD    (SI), Z19
 	VCVTDQ2PS    Z19, Z19
 	VMULPS       Z13, Z19, Z19
 	VFMADD231PS  Z16, Z19, Z1
 	VFMADD231PS  Z17, Z19, Z5
 	VFMADD231PS  Z18, Z19, Z9
-	ADDQ         $0x10, R8
-	VPMOVSXBD    (R9), Z19
+	VPMOVSXBD    (DI), Z19
 	VCVTDQ2PS    Z19, Z19
 	VMULPS       Z14, Z19, Z19
 	VFMADD231PS  Z16, Z19, Z2
 	VFMADD231PS  Z17, Z19, Z6
 	VFMADD231PS  Z18, Z19, Z10
-	ADDQ         $0x10, R9
-	VPMOVSXBD    (R10), Z19
+	VPMOVSXBD    (CX), Z19
 	VCVTDQ2PS    Z19, Z19
 	VMULPS       Z15, Z19, Z19
 	VFMADD231PS  Z16, Z19, Z3
 	VFMADD231PS  Z17, Z19, Z7
 	VFMADD231PS  Z18, Z19, Z11
-	ADDQ         $0x10, R10
-	ADDQ         $0x04, SI
-	DECQ         R11
+	VBROADCASTSS 4(R8), Z16
+	VBROADCASTSS 4(R8)(AX*1), Z17
+	VBROADCASTSS 4(R8)(AX*2), Z18
+	VPMOVSXBD    16(BX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z12, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z0
+	VFMADD231PS  Z17, Z19, Z4
+	VFMADD231PS  Z18, Z19, Z8
+	VPMOVSXBD    16(SI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z13, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z1
+	VFMADD231PS  Z17, Z19, Z5
+	VFMADD231PS  Z18, Z19, Z9
+	VPMOVSXBD    16(DI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z14, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z2
+	VFMADD231PS  Z17, Z19, Z6
+	VFMADD231PS  Z18, Z19, Z10
+	VPMOVSXBD    16(CX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z15, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z3
+	VFMADD231PS  Z17, Z19, Z7
+	VFMADD231PS  Z18, Z19, Z11
+	VBROADCASTSS 8(R8), Z16
+	VBROADCASTSS 8(R8)(AX*1), Z17
+	VBROADCASTSS 8(R8)(AX*2), Z18
+	VPMOVSXBD    32(BX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z12, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z0
+	VFMADD231PS  Z17, Z19, Z4
+	VFMADD231PS  Z18, Z19, Z8
+	VPMOVSXBD    32(SI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z13, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z1
+	VFMADD231PS  Z17, Z19, Z5
+	VFMADD231PS  Z18, Z19, Z9
+	VPMOVSXBD    32(DI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z14, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z2
+	VFMADD231PS  Z17, Z19, Z6
+	VFMADD231PS  Z18, Z19, Z10
+	VPMOVSXBD    32(CX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z15, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z3
+	VFMADD231PS  Z17, Z19, Z7
+	VFMADD231PS  Z18, Z19, Z11
+	VBROADCASTSS 12(R8), Z16
+	VBROADCASTSS 12(R8)(AX*1), Z17
+	VBROADCASTSS 12(R8)(AX*2), Z18
+	VPMOVSXBD    48(BX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z12, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z0
+	VFMADD231PS  Z17, Z19, Z4
+	VFMADD231PS  Z18, Z19, Z8
+	VPMOVSXBD    48(SI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z13, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z1
+	VFMADD231PS  Z17, Z19, Z5
+	VFMADD231PS  Z18, Z19, Z9
+	VPMOVSXBD    48(DI), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z14, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z2
+	VFMADD231PS  Z17, Z19, Z6
+	VFMADD231PS  Z18, Z19, Z10
+	VPMOVSXBD    48(CX), Z19
+	VCVTDQ2PS    Z19, Z19
+	VMULPS       Z15, Z19, Z19
+	VFMADD231PS  Z16, Z19, Z3
+	VFMADD231PS  Z17, Z19, Z7
+	VFMADD231PS  Z18, Z19, Z11
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R12
 	JNZ          rows3groups4d
-	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
+	ADDQ         $0x20, SI
 	ADDQ         $0x20, R10
-	MOVQ         8(SP), R11
-	ADDQ         AX, R11
-	CMPQ         SI, R11
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R12
+	ADDQ         AX, R12
+	CMPQ         R8, R12
 	JLT          rows3groups4block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	VMOVUPS      Z8, 2048(DX)
-	VMOVUPS      Z9, 2112(DX)
-	VMOVUPS      Z10, 2176(DX)
-	VMOVUPS      Z11, 2240(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	VMOVUPS      Z8, 2048(CX)
+	VMOVUPS      Z9, 2112(CX)
+	VMOVUPS      Z10, 2176(CX)
+	VMOVUPS      Z11, 2240(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows3groups4
 
 rows3fewer4:
 rows3groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows3fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R8
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), SI
+	LEAQ         (AX)(AX*2), SI
 
 rows3groups1block:
-	VCVTPH2PS 512(DI), Z3
-	MOVQ      $+32, R8
+	VCVTPH2PS 512(CX), Z3
+	MOVQ      $+32, SI
 
 rows3groups1d:
-	VBROADCASTSS (SI), Z4
-	VBROADCASTSS (SI)(AX*1), Z5
-	VBROADCASTSS (SI)(AX*2), Z6
-	VPMOVSXBD    (DI), Z7
+	VBROADCASTSS (BX), Z4
+	VBROADCASTSS (BX)(AX*1), Z5
+	VBROADCASTSS (BX)(AX*2), Z6
+	VPMOVSXBD    (CX), Z7
 	VCVTDQ2PS    Z7, Z7
 	VMULPS       Z3, Z7, Z7
 	VFMADD231PS  Z4, Z7, Z0
 	VFMADD231PS  Z5, Z7, Z1
 	VFMADD231PS  Z6, Z7, Z2
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R8
+	VBROADCASTSS 4(BX), Z4
+	VBROADCASTSS 4(BX)(AX*1), Z5
+	VBROADCASTSS 4(BX)(AX*2), Z6
+	VPMOVSXBD    16(CX), Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z3, Z7, Z7
+	VFMADD231PS  Z4, Z7, Z0
+	VFMADD231PS  Z5, Z7, Z1
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS 8(BX), Z4
+	VBROADCASTSS 8(BX)(AX*1), Z5
+	VBROADCASTSS 8(BX)(AX*2), Z6
+	VPMOVSXBD    32(CX), Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z3, Z7, Z7
+	VFMADD231PS  Z4, Z7, Z0
+	VFMADD231PS  Z5, Z7, Z1
+	VFMADD231PS  Z6, Z7, Z2
+	VBROADCASTSS 12(BX), Z4
+	VBROADCASTSS 12(BX)(AX*1), Z5
+	VBROADCASTSS 12(BX)(AX*2), Z6
+	VPMOVSXBD    48(CX), Z7
+	VCVTDQ2PS    Z7, Z7
+	VMULPS       Z3, Z7, Z7
+	VFMADD231PS  Z4, Z7, Z0
+	VFMADD231PS  Z5, Z7, Z1
+	VFMADD231PS  Z6, Z7, Z2
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
 	JNZ          rows3groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R8
-	ADDQ         AX, R8
-	CMPQ         SI, R8
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), SI
+	ADDQ         AX, SI
+	CMPQ         BX, SI
 	JLT          rows3groups1block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	VMOVUPS      Z2, 2048(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	VMOVUPS      Z2, 2048(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows3groups1
 
 rows3fewer1:
@@ -8131,29 +10190,45 @@ rows3fewer1:
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x03, 16(SP)
+	SUBQ $0x03, 48(SP)
 	JMP  next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 48(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ at_base+88(FP), CX
+	MOVQ at_len+96(FP), CX
+	MOVQ at_base+88(FP), DX
+	MOVQ DX, 16(SP)
+	MOVQ ahead_base+136(FP), DX
+	MOVQ DX, 24(SP)
 	MOVQ (SP), DX
-	MOVQ at_len+96(FP), BX
+	MOVQ DX, 32(SP)
+	MOVQ CX, 40(SP)
 
 rows2groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows2fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8162,243 +10237,460 @@ rows2groups4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R11
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R12
+	LEAQ         (AX)(AX*2), R12
 
 rows2groups4block:
-	VCVTPH2PS 512(DI), Z8
-	VCVTPH2PS 512(R8), Z9
-	VCVTPH2PS 512(R9), Z10
-	VCVTPH2PS 512(R10), Z11
-	MOVQ      $+32, R11
+	VCVTPH2PS 512(BX), Z8
+	VCVTPH2PS 512(SI), Z9
+	VCVTPH2PS 512(DI), Z10
+	VCVTPH2PS 512(CX), Z11
+	MOVQ      $+32, R12
 
 rows2groups4d:
-	VBROADCASTSS (SI), Z12
-	VBROADCASTSS (SI)(AX*1), Z13
-	VPMOVSXBD    (DI), Z14
+	VBROADCASTSS (R8), Z12
+	VBROADCASTSS (R8)(AX*1), Z13
+	VPMOVSXBD    (BX), Z14
 	VCVTDQ2PS    Z14, Z14
 	VMULPS       Z8, Z14, Z14
 	VFMADD231PS  Z12, Z14, Z0
 	VFMADD231PS  Z13, Z14, Z4
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Z14
+	VPMOVSXBD    (SI), Z14
 	VCVTDQ2PS    Z14, Z14
 	VMULPS       Z9, Z14, Z14
 	VFMADD231PS  Z12, Z14, Z1
 	VFMADD231PS  Z13, Z14, Z5
-	ADDQ         $0x10, R8
-	VPMOVSXBD    (R9), Z14
+	VPMOVSXBD    (DI), Z14
 	VCVTDQ2PS    Z14, Z14
 	VMULPS       Z10, Z14, Z14
 	VFMADD231PS  Z12, Z14, Z2
 	VFMADD231PS  Z13, Z14, Z6
-	ADDQ         $0x10, R9
-	VPMOVSXBD    (R10), Z14
+	VPMOVSXBD    (CX), Z14
 	VCVTDQ2PS    Z14, Z14
 	VMULPS       Z11, Z14, Z14
 	VFMADD231PS  Z12, Z14, Z3
 	VFMADD231PS  Z13, Z14, Z7
-	ADDQ         $0x10, R10
-	ADDQ         $0x04, SI
-	DECQ         R11
+	VBROADCASTSS 4(R8), Z12
+	VBROADCASTSS 4(R8)(AX*1), Z13
+	VPMOVSXBD    16(BX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z8, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z4
+	VPMOVSXBD    16(SI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z9, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z1
+	VFMADD231PS  Z13, Z14, Z5
+	VPMOVSXBD    16(DI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z10, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z6
+	VPMOVSXBD    16(CX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z11, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z3
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 8(R8), Z12
+	VBROADCASTSS 8(R8)(AX*1), Z13
+	VPMOVSXBD    32(BX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z8, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z4
+	VPMOVSXBD    32(SI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z9, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z1
+	VFMADD231PS  Z13, Z14, Z5
+	VPMOVSXBD    32(DI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z10, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z6
+	VPMOVSXBD    32(CX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z11, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z3
+	VFMADD231PS  Z13, Z14, Z7
+	VBROADCASTSS 12(R8), Z12
+	VBROADCASTSS 12(R8)(AX*1), Z13
+	VPMOVSXBD    48(BX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z8, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z4
+	VPMOVSXBD    48(SI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z9, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z1
+	VFMADD231PS  Z13, Z14, Z5
+	VPMOVSXBD    48(DI), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z10, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z2
+	VFMADD231PS  Z13, Z14, Z6
+	VPMOVSXBD    48(CX), Z14
+	VCVTDQ2PS    Z14, Z14
+	VMULPS       Z11, Z14, Z14
+	VFMADD231PS  Z12, Z14, Z3
+	VFMADD231PS  Z13, Z14, Z7
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R12
 	JNZ          rows2groups4d
-	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
+	ADDQ         $0x20, SI
 	ADDQ         $0x20, R10
-	MOVQ         8(SP), R11
-	ADDQ         AX, R11
-	CMPQ         SI, R11
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R12
+	ADDQ         AX, R12
+	CMPQ         R8, R12
 	JLT          rows2groups4block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	VMOVUPS      Z4, 1024(DX)
-	VMOVUPS      Z5, 1088(DX)
-	VMOVUPS      Z6, 1152(DX)
-	VMOVUPS      Z7, 1216(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	VMOVUPS      Z4, 1024(CX)
+	VMOVUPS      Z5, 1088(CX)
+	VMOVUPS      Z6, 1152(CX)
+	VMOVUPS      Z7, 1216(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows2groups4
 
 rows2fewer4:
 rows2groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows2fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R8
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), SI
+	LEAQ         (AX)(AX*2), SI
 
 rows2groups1block:
-	VCVTPH2PS 512(DI), Z2
-	MOVQ      $+32, R8
+	VCVTPH2PS 512(CX), Z2
+	MOVQ      $+32, SI
 
 rows2groups1d:
-	VBROADCASTSS (SI), Z3
-	VBROADCASTSS (SI)(AX*1), Z4
-	VPMOVSXBD    (DI), Z5
+	VBROADCASTSS (BX), Z3
+	VBROADCASTSS (BX)(AX*1), Z4
+	VPMOVSXBD    (CX), Z5
 	VCVTDQ2PS    Z5, Z5
 	VMULPS       Z2, Z5, Z5
 	VFMADD231PS  Z3, Z5, Z0
 	VFMADD231PS  Z4, Z5, Z1
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R8
+	VBROADCASTSS 4(BX), Z3
+	VBROADCASTSS 4(BX)(AX*1), Z4
+	VPMOVSXBD    16(CX), Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z2, Z5, Z5
+	VFMADD231PS  Z3, Z5, Z0
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS 8(BX), Z3
+	VBROADCASTSS 8(BX)(AX*1), Z4
+	VPMOVSXBD    32(CX), Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z2, Z5, Z5
+	VFMADD231PS  Z3, Z5, Z0
+	VFMADD231PS  Z4, Z5, Z1
+	VBROADCASTSS 12(BX), Z3
+	VBROADCASTSS 12(BX)(AX*1), Z4
+	VPMOVSXBD    48(CX), Z5
+	VCVTDQ2PS    Z5, Z5
+	VMULPS       Z2, Z5, Z5
+	VFMADD231PS  Z3, Z5, Z0
+	VFMADD231PS  Z4, Z5, Z1
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
 	JNZ          rows2groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R8
-	ADDQ         AX, R8
-	CMPQ         SI, R8
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), SI
+	ADDQ         AX, SI
+	CMPQ         BX, SI
 	JLT          rows2groups1block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 1024(DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 1024(CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows2groups1
 
 rows2fewer1:
 	ADDQ $0x00000800, (SP)
 	ADDQ AX, 8(SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x02, 16(SP)
+	SUBQ $0x02, 48(SP)
 	JMP  next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  48(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  at_base+88(FP), CX
+	MOVQ  at_len+96(FP), CX
+	MOVQ  at_base+88(FP), DX
+	MOVQ  DX, 16(SP)
+	MOVQ  ahead_base+136(FP), DX
+	MOVQ  DX, 24(SP)
 	MOVQ  (SP), DX
-	MOVQ  at_len+96(FP), BX
+	MOVQ  DX, 32(SP)
+	MOVQ  CX, 40(SP)
 
 rows1groups4:
-	CMPQ         BX, $0x04
+	CMPQ         40(SP), $0x04
 	JLT          rows1fewer4
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
-	MOVQ         8(CX), R8
-	ADDQ         SI, R8
-	MOVQ         16(CX), R9
-	ADDQ         SI, R9
-	MOVQ         24(CX), R10
-	ADDQ         SI, R10
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), BX
+	ADDQ         DX, BX
+	MOVQ         8(CX), SI
+	ADDQ         DX, SI
+	MOVQ         16(CX), DI
+	ADDQ         DX, DI
+	MOVQ         24(CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), R8
+	MOVQ         (DX), R9
+	ADDQ         R8, R9
+	MOVQ         8(DX), R10
+	ADDQ         R8, R10
+	MOVQ         16(DX), R11
+	ADDQ         R8, R11
+	MOVQ         24(DX), DX
+	ADDQ         R8, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R11
-	LEAQ         (AX)(AX*2), R11
+	MOVQ         8(SP), R8
+	MOVQ         d+48(FP), R12
+	LEAQ         (AX)(AX*2), R12
 
 rows1groups4block:
-	VCVTPH2PS 512(DI), Z4
-	VCVTPH2PS 512(R8), Z5
-	VCVTPH2PS 512(R9), Z6
-	VCVTPH2PS 512(R10), Z7
-	MOVQ      $+32, R11
+	VCVTPH2PS 512(BX), Z4
+	VCVTPH2PS 512(SI), Z5
+	VCVTPH2PS 512(DI), Z6
+	VCVTPH2PS 512(CX), Z7
+	MOVQ      $+32, R12
 
 rows1groups4d:
-	VBROADCASTSS (SI), Z8
-	VPMOVSXBD    (DI), Z9
+	VBROADCASTSS (R8), Z8
+	VPMOVSXBD    (BX), Z9
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z4, Z9, Z9
 	VFMADD231PS  Z8, Z9, Z0
-	ADDQ         $0x10, DI
-	VPMOVSXBD    (R8), Z9
+	VPMOVSXBD    (SI), Z9
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z5, Z9, Z9
 	VFMADD231PS  Z8, Z9, Z1
-	ADDQ         $0x10, R8
-	VPMOVSXBD    (R9), Z9
+	VPMOVSXBD    (DI), Z9
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z6, Z9, Z9
 	VFMADD231PS  Z8, Z9, Z2
-	ADDQ         $0x10, R9
-	VPMOVSXBD    (R10), Z9
+	VPMOVSXBD    (CX), Z9
 	VCVTDQ2PS    Z9, Z9
 	VMULPS       Z7, Z9, Z9
 	VFMADD231PS  Z8, Z9, Z3
-	ADDQ         $0x10, R10
-	ADDQ         $0x04, SI
-	DECQ         R11
+	VBROADCASTSS 4(R8), Z8
+	VPMOVSXBD    16(BX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VPMOVSXBD    16(SI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z5, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VPMOVSXBD    16(DI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z6, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VPMOVSXBD    16(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS 8(R8), Z8
+	VPMOVSXBD    32(BX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VPMOVSXBD    32(SI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z5, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VPMOVSXBD    32(DI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z6, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VPMOVSXBD    32(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS 12(R8), Z8
+	VPMOVSXBD    48(BX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z4, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VPMOVSXBD    48(SI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z5, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VPMOVSXBD    48(DI), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z6, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VPMOVSXBD    48(CX), Z9
+	VCVTDQ2PS    Z9, Z9
+	VMULPS       Z7, Z9, Z9
+	VFMADD231PS  Z8, Z9, Z3
+	PREFETCHT1   (R9)
+	ADDQ         $0x40, R9
+	ADDQ         $0x40, BX
+	PREFETCHT1   (R10)
+	ADDQ         $0x40, R10
+	ADDQ         $0x40, SI
+	PREFETCHT1   (R11)
+	ADDQ         $0x40, R11
+	ADDQ         $0x40, DI
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, R8
+	SUBQ         $0x04, R12
 	JNZ          rows1groups4d
-	ADDQ         $0x20, DI
-	ADDQ         $0x20, R8
+	ADDQ         $0x20, BX
 	ADDQ         $0x20, R9
+	ADDQ         $0x20, SI
 	ADDQ         $0x20, R10
-	MOVQ         8(SP), R11
-	ADDQ         AX, R11
-	CMPQ         SI, R11
+	ADDQ         $0x20, DI
+	ADDQ         $0x20, R11
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), R12
+	ADDQ         AX, R12
+	CMPQ         R8, R12
 	JLT          rows1groups4block
-	VMOVUPS      Z0, (DX)
-	VMOVUPS      Z1, 64(DX)
-	VMOVUPS      Z2, 128(DX)
-	VMOVUPS      Z3, 192(DX)
-	ADDQ         $0x00000020, CX
-	ADDQ         $0x00000100, DX
-	SUBQ         $0x04, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	ADDQ         $0x00000020, 16(SP)
+	ADDQ         $0x00000020, 24(SP)
+	ADDQ         $0x00000100, 32(SP)
+	SUBQ         $0x04, 40(SP)
 	JMP          rows1groups4
 
 rows1fewer4:
 rows1groups1:
-	CMPQ         BX, $0x01
+	CMPQ         40(SP), $0x01
 	JLT          rows1fewer1
-	MOVQ         cache_base+64(FP), SI
-	MOVQ         (CX), DI
-	ADDQ         SI, DI
+	MOVQ         16(SP), CX
+	MOVQ         cache_base+64(FP), DX
+	MOVQ         (CX), CX
+	ADDQ         DX, CX
+	MOVQ         24(SP), DX
+	MOVQ         next_base+112(FP), BX
+	MOVQ         (DX), DX
+	ADDQ         BX, DX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
-	MOVQ         8(SP), SI
-	MOVQ         d+48(FP), R8
-	LEAQ         (AX)(AX*2), R8
+	MOVQ         8(SP), BX
+	MOVQ         d+48(FP), SI
+	LEAQ         (AX)(AX*2), SI
 
 rows1groups1block:
-	VCVTPH2PS 512(DI), Z1
-	MOVQ      $+32, R8
+	VCVTPH2PS 512(CX), Z1
+	MOVQ      $+32, SI
 
 rows1groups1d:
-	VBROADCASTSS (SI), Z2
-	VPMOVSXBD    (DI), Z3
+	VBROADCASTSS (BX), Z2
+	VPMOVSXBD    (CX), Z3
 	VCVTDQ2PS    Z3, Z3
 	VMULPS       Z1, Z3, Z3
 	VFMADD231PS  Z2, Z3, Z0
-	ADDQ         $0x10, DI
-	ADDQ         $0x04, SI
-	DECQ         R8
+	VBROADCASTSS 4(BX), Z2
+	VPMOVSXBD    16(CX), Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS 8(BX), Z2
+	VPMOVSXBD    32(CX), Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VFMADD231PS  Z2, Z3, Z0
+	VBROADCASTSS 12(BX), Z2
+	VPMOVSXBD    48(CX), Z3
+	VCVTDQ2PS    Z3, Z3
+	VMULPS       Z1, Z3, Z3
+	VFMADD231PS  Z2, Z3, Z0
+	PREFETCHT1   (DX)
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, CX
+	ADDQ         $0x10, BX
+	SUBQ         $0x04, SI
 	JNZ          rows1groups1d
-	ADDQ         $0x20, DI
-	MOVQ         8(SP), R8
-	ADDQ         AX, R8
-	CMPQ         SI, R8
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	MOVQ         8(SP), SI
+	ADDQ         AX, SI
+	CMPQ         BX, SI
 	JLT          rows1groups1block
-	VMOVUPS      Z0, (DX)
-	ADDQ         $0x00000008, CX
-	ADDQ         $0x00000040, DX
-	SUBQ         $0x01, BX
+	MOVQ         32(SP), CX
+	VMOVUPS      Z0, (CX)
+	ADDQ         $0x00000008, 16(SP)
+	ADDQ         $0x00000008, 24(SP)
+	ADDQ         $0x00000040, 32(SP)
+	SUBQ         $0x01, 40(SP)
 	JMP          rows1groups1
 
 rows1fewer1:
 	ADDQ $0x00000400, (SP)
 	ADDQ AX, 8(SP)
-	SUBQ $0x01, 16(SP)
+	SUBQ $0x01, 48(SP)
 	JMP  next
 
 end:
 	VZEROUPPER
 	RET
 
-// func weighQ8AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
-// Requires: AVX, AVX2, AVX512F, CMOV
-TEXT ·weighQ8AVX512(SB), NOSPLIT, $24-136
+// func weighQ8AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
+// Requires: AVX, AVX2, AVX512F, CMOV, MMX+
+TEXT ·weighQ8AVX512(SB), NOSPLIT, $48-184
 	MOVQ   out_base+0(FP), AX
 	MOVQ   AX, (SP)
 	MOVQ   p_base+32(FP), AX
@@ -8407,20 +10699,23 @@ TEXT ·weighQ8AVX512(SB), NOSPLIT, $24-136
 	IMUL3Q $+34, AX, AX
 	SHRQ   $0x05, AX
 	MOVQ   m+64(FP), CX
-	MOVQ   CX, 16(SP)
+	MOVQ   CX, 40(SP)
 
 next:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x04
 	JLT  rows3
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows4columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows4fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8437,100 +10732,112 @@ rows4columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z13
 	VPBROADCASTD lanes_00000000<>+0(SB), Z14
 	VPBROADCASTD lanes_00000000<>+0(SB), Z15
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns4key:
-	VBROADCASTSS (SI)(DI*4), Z16
-	VBROADCASTSS 1024(SI)(DI*4), Z17
-	VBROADCASTSS 2048(SI)(DI*4), Z18
-	VBROADCASTSS 3072(SI)(DI*4), Z19
-	VPBROADCASTW (R9), Y20
+	VBROADCASTSS (CX)(DX*4), Z16
+	VBROADCASTSS 1024(CX)(DX*4), Z17
+	VBROADCASTSS 2048(CX)(DX*4), Z18
+	VBROADCASTSS 3072(CX)(DX*4), Z19
+	VPBROADCASTW (R8), Y20
 	VCVTPH2PS    Y20, Z20
-	VPMOVSXBD    2(R9), Z21
+	VPMOVSXBD    2(R8), Z21
 	VCVTDQ2PS    Z21, Z21
 	VMULPS       Z20, Z21, Z21
 	VFMADD231PS  Z16, Z21, Z0
 	VFMADD231PS  Z17, Z21, Z4
 	VFMADD231PS  Z18, Z21, Z8
 	VFMADD231PS  Z19, Z21, Z12
-	VPMOVSXBD    18(R9), Z21
+	VPMOVSXBD    18(R8), Z21
 	VCVTDQ2PS    Z21, Z21
 	VMULPS       Z20, Z21, Z21
 	VFMADD231PS  Z16, Z21, Z1
 	VFMADD231PS  Z17, Z21, Z5
 	VFMADD231PS  Z18, Z21, Z9
 	VFMADD231PS  Z19, Z21, Z13
-	VPBROADCASTW 34(R9), Y20
+	VPBROADCASTW 34(R8), Y20
 	VCVTPH2PS    Y20, Z20
-	VPMOVSXBD    36(R9), Z21
+	VPMOVSXBD    36(R8), Z21
 	VCVTDQ2PS    Z21, Z21
 	VMULPS       Z20, Z21, Z21
 	VFMADD231PS  Z16, Z21, Z2
 	VFMADD231PS  Z17, Z21, Z6
 	VFMADD231PS  Z18, Z21, Z10
 	VFMADD231PS  Z19, Z21, Z14
-	VPMOVSXBD    52(R9), Z21
+	VPMOVSXBD    52(R8), Z21
 	VCVTDQ2PS    Z21, Z21
 	VMULPS       Z20, Z21, Z21
 	VFMADD231PS  Z16, Z21, Z3
 	VFMADD231PS  Z17, Z21, Z7
 	VFMADD231PS  Z18, Z21, Z11
 	VFMADD231PS  Z19, Z21, Z15
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z12, (SI)
-	VMOVUPS      Z13, 64(SI)
-	VMOVUPS      Z14, 128(SI)
-	VMOVUPS      Z15, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000044, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z12, (CX)
+	VMOVUPS      Z13, 64(CX)
+	VMOVUPS      Z14, 128(CX)
+	VMOVUPS      Z15, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000044, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows4columns4
 
 rows4fewer4:
 rows4columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows4fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8539,69 +10846,80 @@ rows4columns2:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows4columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows4columns2key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VBROADCASTSS 2048(SI)(DI*4), Z10
-	VBROADCASTSS 3072(SI)(DI*4), Z11
-	VPBROADCASTW (R9), Y12
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VBROADCASTSS 2048(CX)(DX*4), Z10
+	VBROADCASTSS 3072(CX)(DX*4), Z11
+	VPBROADCASTW (R8), Y12
 	VCVTPH2PS    Y12, Z12
-	VPMOVSXBD    2(R9), Z13
+	VPMOVSXBD    2(R8), Z13
 	VCVTDQ2PS    Z13, Z13
 	VMULPS       Z12, Z13, Z13
 	VFMADD231PS  Z8, Z13, Z0
 	VFMADD231PS  Z9, Z13, Z2
 	VFMADD231PS  Z10, Z13, Z4
 	VFMADD231PS  Z11, Z13, Z6
-	VPMOVSXBD    18(R9), Z13
+	VPMOVSXBD    18(R8), Z13
 	VCVTDQ2PS    Z13, Z13
 	VMULPS       Z12, Z13, Z13
 	VFMADD231PS  Z8, Z13, Z1
 	VFMADD231PS  Z9, Z13, Z3
 	VFMADD231PS  Z10, Z13, Z5
 	VFMADD231PS  Z11, Z13, Z7
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows4columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows4columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z6, (SI)
-	VMOVUPS      Z7, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z6, (CX)
+	VMOVUPS      Z7, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows4columns2
 
 rows4fewer2:
@@ -8609,21 +10927,24 @@ rows4fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+16, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x04, 16(SP)
+	SUBQ   $0x04, 40(SP)
 	JMP    next
 
 rows3:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x03
 	JLT  rows2
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows3columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows3fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8636,153 +10957,176 @@ rows3columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z9
 	VPBROADCASTD lanes_00000000<>+0(SB), Z10
 	VPBROADCASTD lanes_00000000<>+0(SB), Z11
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns4key:
-	VBROADCASTSS (SI)(DI*4), Z12
-	VBROADCASTSS 1024(SI)(DI*4), Z13
-	VBROADCASTSS 2048(SI)(DI*4), Z14
-	VPBROADCASTW (R9), Y15
+	VBROADCASTSS (CX)(DX*4), Z12
+	VBROADCASTSS 1024(CX)(DX*4), Z13
+	VBROADCASTSS 2048(CX)(DX*4), Z14
+	VPBROADCASTW (R8), Y15
 	VCVTPH2PS    Y15, Z15
-	VPMOVSXBD    2(R9), Z16
+	VPMOVSXBD    2(R8), Z16
 	VCVTDQ2PS    Z16, Z16
 	VMULPS       Z15, Z16, Z16
 	VFMADD231PS  Z12, Z16, Z0
 	VFMADD231PS  Z13, Z16, Z4
 	VFMADD231PS  Z14, Z16, Z8
-	VPMOVSXBD    18(R9), Z16
+	VPMOVSXBD    18(R8), Z16
 	VCVTDQ2PS    Z16, Z16
 	VMULPS       Z15, Z16, Z16
 	VFMADD231PS  Z12, Z16, Z1
 	VFMADD231PS  Z13, Z16, Z5
 	VFMADD231PS  Z14, Z16, Z9
-	VPBROADCASTW 34(R9), Y15
+	VPBROADCASTW 34(R8), Y15
 	VCVTPH2PS    Y15, Z15
-	VPMOVSXBD    36(R9), Z16
+	VPMOVSXBD    36(R8), Z16
 	VCVTDQ2PS    Z16, Z16
 	VMULPS       Z15, Z16, Z16
 	VFMADD231PS  Z12, Z16, Z2
 	VFMADD231PS  Z13, Z16, Z6
 	VFMADD231PS  Z14, Z16, Z10
-	VPMOVSXBD    52(R9), Z16
+	VPMOVSXBD    52(R8), Z16
 	VCVTDQ2PS    Z16, Z16
 	VMULPS       Z15, Z16, Z16
 	VFMADD231PS  Z12, Z16, Z3
 	VFMADD231PS  Z13, Z16, Z7
 	VFMADD231PS  Z14, Z16, Z11
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z8, (SI)
-	VMOVUPS      Z9, 64(SI)
-	VMOVUPS      Z10, 128(SI)
-	VMOVUPS      Z11, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000044, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z8, (CX)
+	VMOVUPS      Z9, 64(CX)
+	VMOVUPS      Z10, 128(CX)
+	VMOVUPS      Z11, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000044, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows3columns4
 
 rows3fewer4:
 rows3columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows3fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
 	VPBROADCASTD lanes_00000000<>+0(SB), Z4
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows3columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows3columns2key:
-	VBROADCASTSS (SI)(DI*4), Z6
-	VBROADCASTSS 1024(SI)(DI*4), Z7
-	VBROADCASTSS 2048(SI)(DI*4), Z8
-	VPBROADCASTW (R9), Y9
+	VBROADCASTSS (CX)(DX*4), Z6
+	VBROADCASTSS 1024(CX)(DX*4), Z7
+	VBROADCASTSS 2048(CX)(DX*4), Z8
+	VPBROADCASTW (R8), Y9
 	VCVTPH2PS    Y9, Z9
-	VPMOVSXBD    2(R9), Z10
+	VPMOVSXBD    2(R8), Z10
 	VCVTDQ2PS    Z10, Z10
 	VMULPS       Z9, Z10, Z10
 	VFMADD231PS  Z6, Z10, Z0
 	VFMADD231PS  Z7, Z10, Z2
 	VFMADD231PS  Z8, Z10, Z4
-	VPMOVSXBD    18(R9), Z10
+	VPMOVSXBD    18(R8), Z10
 	VCVTDQ2PS    Z10, Z10
 	VMULPS       Z9, Z10, Z10
 	VFMADD231PS  Z6, Z10, Z1
 	VFMADD231PS  Z7, Z10, Z3
 	VFMADD231PS  Z8, Z10, Z5
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows3columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows3columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows3columns2
 
 rows3fewer2:
@@ -8790,21 +11134,24 @@ rows3fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+12, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x03, 16(SP)
+	SUBQ   $0x03, 40(SP)
 	JMP    next
 
 rows2:
-	MOVQ 16(SP), CX
+	MOVQ 40(SP), CX
 	CMPQ CX, $0x02
 	JLT  rows1
-	MOVQ dv+56(FP), DX
-	MOVQ (SP), BX
-	MOVQ cache_base+72(FP), CX
+	XORQ CX, CX
+	MOVQ CX, 16(SP)
+	MOVQ (SP), CX
+	MOVQ CX, 24(SP)
+	MOVQ dv+56(FP), CX
+	MOVQ CX, 32(SP)
 
 rows2columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows2fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
@@ -8813,135 +11160,158 @@ rows2columns4:
 	VPBROADCASTD lanes_00000000<>+0(SB), Z5
 	VPBROADCASTD lanes_00000000<>+0(SB), Z6
 	VPBROADCASTD lanes_00000000<>+0(SB), Z7
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns4key:
-	VBROADCASTSS (SI)(DI*4), Z8
-	VBROADCASTSS 1024(SI)(DI*4), Z9
-	VPBROADCASTW (R9), Y10
+	VBROADCASTSS (CX)(DX*4), Z8
+	VBROADCASTSS 1024(CX)(DX*4), Z9
+	VPBROADCASTW (R8), Y10
 	VCVTPH2PS    Y10, Z10
-	VPMOVSXBD    2(R9), Z11
+	VPMOVSXBD    2(R8), Z11
 	VCVTDQ2PS    Z11, Z11
 	VMULPS       Z10, Z11, Z11
 	VFMADD231PS  Z8, Z11, Z0
 	VFMADD231PS  Z9, Z11, Z4
-	VPMOVSXBD    18(R9), Z11
+	VPMOVSXBD    18(R8), Z11
 	VCVTDQ2PS    Z11, Z11
 	VMULPS       Z10, Z11, Z11
 	VFMADD231PS  Z8, Z11, Z1
 	VFMADD231PS  Z9, Z11, Z5
-	VPBROADCASTW 34(R9), Y10
+	VPBROADCASTW 34(R8), Y10
 	VCVTPH2PS    Y10, Z10
-	VPMOVSXBD    36(R9), Z11
+	VPMOVSXBD    36(R8), Z11
 	VCVTDQ2PS    Z11, Z11
 	VMULPS       Z10, Z11, Z11
 	VFMADD231PS  Z8, Z11, Z2
 	VFMADD231PS  Z9, Z11, Z6
-	VPMOVSXBD    52(R9), Z11
+	VPMOVSXBD    52(R8), Z11
 	VCVTDQ2PS    Z11, Z11
 	VMULPS       Z10, Z11, Z11
 	VFMADD231PS  Z8, Z11, Z3
 	VFMADD231PS  Z9, Z11, Z7
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z4, (SI)
-	VMOVUPS      Z5, 64(SI)
-	VMOVUPS      Z6, 128(SI)
-	VMOVUPS      Z7, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000044, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z4, (CX)
+	VMOVUPS      Z5, 64(CX)
+	VMOVUPS      Z6, 128(CX)
+	VMOVUPS      Z7, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000044, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows2columns4
 
 rows2fewer4:
 rows2columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows2fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows2columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows2columns2key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VBROADCASTSS 1024(SI)(DI*4), Z5
-	VPBROADCASTW (R9), Y6
+	VBROADCASTSS (CX)(DX*4), Z4
+	VBROADCASTSS 1024(CX)(DX*4), Z5
+	VPBROADCASTW (R8), Y6
 	VCVTPH2PS    Y6, Z6
-	VPMOVSXBD    2(R9), Z7
+	VPMOVSXBD    2(R8), Z7
 	VCVTDQ2PS    Z7, Z7
 	VMULPS       Z6, Z7, Z7
 	VFMADD231PS  Z4, Z7, Z0
 	VFMADD231PS  Z5, Z7, Z2
-	VPMOVSXBD    18(R9), Z7
+	VPMOVSXBD    18(R8), Z7
 	VCVTDQ2PS    Z7, Z7
 	VMULPS       Z6, Z7, Z7
 	VFMADD231PS  Z4, Z7, Z1
 	VFMADD231PS  Z5, Z7, Z3
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows2columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows2columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	VMOVUPS      Z2, (SI)
-	VMOVUPS      Z3, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	VMOVUPS      Z2, (CX)
+	VMOVUPS      Z3, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows2columns2
 
 rows2fewer2:
@@ -8949,136 +11319,162 @@ rows2fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+8, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x02, 16(SP)
+	SUBQ   $0x02, 40(SP)
 	JMP    next
 
 rows1:
-	MOVQ  16(SP), CX
+	MOVQ  40(SP), CX
 	TESTQ CX, CX
 	JZ    end
-	MOVQ  dv+56(FP), DX
-	MOVQ  (SP), BX
-	MOVQ  cache_base+72(FP), CX
+	XORQ  CX, CX
+	MOVQ  CX, 16(SP)
+	MOVQ  (SP), CX
+	MOVQ  CX, 24(SP)
+	MOVQ  dv+56(FP), CX
+	MOVQ  CX, 32(SP)
 
 rows1columns4:
-	CMPQ         DX, $0x40
+	CMPQ         32(SP), $0x40
 	JLT          rows1fewer4
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
 	VPBROADCASTD lanes_00000000<>+0(SB), Z2
 	VPBROADCASTD lanes_00000000<>+0(SB), Z3
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns4group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns4key:
-	VBROADCASTSS (SI)(DI*4), Z4
-	VPBROADCASTW (R9), Y5
+	VBROADCASTSS (CX)(DX*4), Z4
+	VPBROADCASTW (R8), Y5
 	VCVTPH2PS    Y5, Z5
-	VPMOVSXBD    2(R9), Z6
+	VPMOVSXBD    2(R8), Z6
 	VCVTDQ2PS    Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z0
-	VPMOVSXBD    18(R9), Z6
+	VPMOVSXBD    18(R8), Z6
 	VCVTDQ2PS    Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z1
-	VPBROADCASTW 34(R9), Y5
+	VPBROADCASTW 34(R8), Y5
 	VCVTPH2PS    Y5, Z5
-	VPMOVSXBD    36(R9), Z6
+	VPMOVSXBD    36(R8), Z6
 	VCVTDQ2PS    Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z2
-	VPMOVSXBD    52(R9), Z6
+	VPMOVSXBD    52(R8), Z6
 	VCVTDQ2PS    Z6, Z6
 	VMULPS       Z5, Z6, Z6
 	VFMADD231PS  Z4, Z6, Z3
+	PREFETCHT1   (R9)
+	PREFETCHT1   64(R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns4key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns4group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	VMOVUPS      Z2, 128(SI)
-	VMOVUPS      Z3, 192(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000044, CX
-	ADDQ         $0x00000100, BX
-	SUBQ         $0x40, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	VMOVUPS      Z2, 128(CX)
+	VMOVUPS      Z3, 192(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000044, 16(SP)
+	ADDQ         $0x00000100, 24(SP)
+	SUBQ         $0x40, 32(SP)
 	JMP          rows1columns4
 
 rows1fewer4:
 rows1columns2:
-	CMPQ         DX, $0x20
+	CMPQ         32(SP), $0x20
 	JLT          rows1fewer2
-	MOVQ         8(SP), SI
+	MOVQ         8(SP), CX
 	VPBROADCASTD lanes_00000000<>+0(SB), Z0
 	VPBROADCASTD lanes_00000000<>+0(SB), Z1
-	MOVQ         from+120(FP), DI
+	MOVQ         from+120(FP), DX
 
 rows1columns2group:
+	MOVQ    16(SP), DI
+	MOVQ    DX, SI
+	SHRQ    $0x04, SI
+	MOVQ    DX, BX
+	ANDQ    $+15, BX
+	IMULQ   AX, BX
+	ADDQ    BX, DI
 	MOVQ    at_base+96(FP), R8
-	MOVQ    DI, R9
-	SHRQ    $0x04, R9
-	MOVQ    (R8)(R9*8), R9
-	ADDQ    CX, R9
-	MOVQ    DI, R8
-	ANDQ    $+15, R8
-	IMULQ   AX, R8
-	ADDQ    R8, R9
-	MOVQ    DI, R8
-	ORQ     $+15, R8
-	INCQ    R8
-	MOVQ    to+128(FP), R10
-	CMPQ    R8, R10
-	CMOVQGT R10, R8
+	MOVQ    ahead_base+160(FP), R9
+	MOVQ    (R8)(SI*8), R8
+	MOVQ    (R9)(SI*8), R9
+	ADDQ    DI, R8
+	ADDQ    DI, R9
+	MOVQ    cache_base+72(FP), BX
+	ADDQ    BX, R8
+	MOVQ    next_base+136(FP), BX
+	ADDQ    BX, R9
+	MOVQ    DX, BX
+	ORQ     $+15, BX
+	INCQ    BX
+	MOVQ    to+128(FP), SI
+	CMPQ    BX, SI
+	CMOVQGT SI, BX
 
 rows1columns2key:
-	VBROADCASTSS (SI)(DI*4), Z2
-	VPBROADCASTW (R9), Y3
+	VBROADCASTSS (CX)(DX*4), Z2
+	VPBROADCASTW (R8), Y3
 	VCVTPH2PS    Y3, Z3
-	VPMOVSXBD    2(R9), Z4
+	VPMOVSXBD    2(R8), Z4
 	VCVTDQ2PS    Z4, Z4
 	VMULPS       Z3, Z4, Z4
 	VFMADD231PS  Z2, Z4, Z0
-	VPMOVSXBD    18(R9), Z4
+	VPMOVSXBD    18(R8), Z4
 	VCVTDQ2PS    Z4, Z4
 	VMULPS       Z3, Z4, Z4
 	VFMADD231PS  Z2, Z4, Z1
+	PREFETCHT1   (R9)
+	ADDQ         AX, R8
 	ADDQ         AX, R9
-	INCQ         DI
-	CMPQ         DI, R8
+	INCQ         DX
+	CMPQ         DX, BX
 	JLT          rows1columns2key
-	CMPQ         DI, R10
+	MOVQ         to+128(FP), BX
+	CMPQ         DX, BX
 	JLT          rows1columns2group
-	MOVQ         ldo+24(FP), DI
-	MOVQ         BX, SI
-	VMOVUPS      Z0, (SI)
-	VMOVUPS      Z1, 64(SI)
-	LEAQ         (SI)(DI*4), SI
-	ADDQ         $0x00000022, CX
-	ADDQ         $0x00000080, BX
-	SUBQ         $0x20, DX
+	MOVQ         24(SP), CX
+	MOVQ         ldo+24(FP), DX
+	VMOVUPS      Z0, (CX)
+	VMOVUPS      Z1, 64(CX)
+	LEAQ         (CX)(DX*4), CX
+	ADDQ         $0x00000022, 16(SP)
+	ADDQ         $0x00000080, 24(SP)
+	SUBQ         $0x20, 32(SP)
 	JMP          rows1columns2
 
 rows1fewer2:
@@ -9086,7 +11482,7 @@ rows1fewer2:
 	MOVQ   ldo+24(FP), CX
 	IMUL3Q $+4, CX, CX
 	ADDQ   CX, (SP)
-	SUBQ   $0x01, 16(SP)
+	SUBQ   $0x01, 40(SP)
 	JMP    next
 
 end:

@@ -62,42 +62,42 @@ func widenKeysQ8AVX2(dst []float32, src []byte, scales []byte, n int)
 // dotF32AVX2 is Direct.Dot of F32.
 //
 //go:noescape
-func dotF32AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotF32AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighF32AVX2 is Direct.Weigh of F32.
 //
 //go:noescape
-func weighF32AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighF32AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotF16AVX2 is Direct.Dot of F16.
 //
 //go:noescape
-func dotF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighF16AVX2 is Direct.Weigh of F16.
 //
 //go:noescape
-func weighF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotBF16AVX2 is Direct.Dot of BF16.
 //
 //go:noescape
-func dotBF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotBF16AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighBF16AVX2 is Direct.Weigh of BF16.
 //
 //go:noescape
-func weighBF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighBF16AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotQ8AVX2 is Direct.Dot of Q8.
 //
 //go:noescape
-func dotQ8AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotQ8AVX2(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighQ8AVX2 is Direct.Weigh of Q8.
 //
 //go:noescape
-func weighQ8AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighQ8AVX2(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // softenAVX512 is Scores.Soften.
 //
@@ -157,39 +157,39 @@ func widenKeysQ8AVX512(dst []float32, src []byte, scales []byte, n int)
 // dotF32AVX512 is Direct.Dot of F32.
 //
 //go:noescape
-func dotF32AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotF32AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighF32AVX512 is Direct.Weigh of F32.
 //
 //go:noescape
-func weighF32AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighF32AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotF16AVX512 is Direct.Dot of F16.
 //
 //go:noescape
-func dotF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighF16AVX512 is Direct.Weigh of F16.
 //
 //go:noescape
-func weighF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotBF16AVX512 is Direct.Dot of BF16.
 //
 //go:noescape
-func dotBF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotBF16AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighBF16AVX512 is Direct.Weigh of BF16.
 //
 //go:noescape
-func weighBF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighBF16AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)
 
 // dotQ8AVX512 is Direct.Dot of Q8.
 //
 //go:noescape
-func dotQ8AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int)
+func dotQ8AVX512(s []float32, q []float32, d int, m int, cache []byte, at []int, next []byte, ahead []int)
 
 // weighQ8AVX512 is Direct.Weigh of Q8.
 //
 //go:noescape
-func weighQ8AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int)
+func weighQ8AVX512(out []float32, ldo int, p []float32, dv int, m int, cache []byte, at []int, from int, to int, next []byte, ahead []int)

@@ -31,6 +31,9 @@ func (m *lanes) keep(x reg.GPVirtual) kept {
 	return k
 }
 
+// set changes it.
+func (k kept) set(x reg.GPVirtual) { k.m.MOVQ(x, k.at) }
+
 // get is its value in a register.
 func (k kept) get() reg.GPVirtual {
 	r := k.m.GP64()
@@ -67,13 +70,18 @@ func (m *lanes) byRows(body func(rows int, name string), next func(rows int)) {
 
 // dot writes Direct.Dot of a type.
 func (m *lanes) dot(t directType) {
-	m.begin("dot"+t.name, "func(s, q []float32, d, m int, cache []byte, at []int)", "is Direct.Dot of "+t.name+".")
+	m.begin("dot"+t.name, "func(s, q []float32, d, m int, cache []byte, at []int, next []byte, ahead []int)", "is Direct.Dot of "+t.name+".")
 	s, q := m.keep(m.base("s")), m.keep(m.base("q"))
+	at, ahead, out, left := kept{m, m.AllocLocal(8)}, kept{m, m.AllocLocal(8)}, kept{m, m.AllocLocal(8)}, kept{m, m.AllocLocal(8)}
 	width := m.value("d") // bytes of a row of q
 	m.SHLQ(operand.U8(2), width)
 	m.byRows(func(rows int, name string) {
-		at, out, left := m.base("at"), s.get(), m.GP64()
-		m.Load(m.Param("at").Len(), left)
+		n := m.GP64()
+		m.Load(m.Param("at").Len(), n)
+		at.set(m.base("at"))
+		ahead.set(m.base("ahead"))
+		out.set(s.get())
+		left.set(n)
 		groups := 4
 		if !m.wide {
 			groups = 2
@@ -81,12 +89,13 @@ func (m *lanes) dot(t directType) {
 		for n := groups; n > 0; n = min(n-1, 1) {
 			loop, next := fmt.Sprintf("%sgroups%d", name, n), fmt.Sprintf("%sfewer%d", name, n)
 			m.Label(loop)
-			m.CMPQ(left, operand.U8(n))
+			m.CMPQ(left.at, operand.U8(n))
 			m.JLT(to(next))
-			m.dotGroups(t, rows, n, loop, q, width, at, out)
-			m.ADDQ(operand.U32(8*n), at)
-			m.ADDQ(operand.U32(64*n), out)
-			m.SUBQ(operand.U8(n), left)
+			m.dotGroups(t, rows, n, loop, q, width, at, ahead, out)
+			m.ADDQ(operand.U32(8*n), at.at)
+			m.ADDQ(operand.U32(8*n), ahead.at)
+			m.ADDQ(operand.U32(64*n), out.at)
+			m.SUBQ(operand.U8(n), left.at)
 			m.JMP(to(loop))
 			m.Label(next)
 		}
@@ -98,16 +107,26 @@ func (m *lanes) dot(t directType) {
 	})
 }
 
-// dotGroups writes the products of some rows with some groups.
-func (m *lanes) dotGroups(t directType, rows, groups int, name string, q kept, width, at, out reg.GPVirtual) {
-	parts, cache := 16/m.n, m.base("cache")
-	var keys []reg.GPVirtual
-	for g := range groups {
-		k := m.GP64()
-		m.MOVQ(operand.Mem{Base: at, Disp: 8 * g}, k)
-		m.ADDQ(cache, k)
-		keys = append(keys, k)
+// places are groups that begin at bytes of a slice.
+func (m *lanes) places(slice string, at kept, n int) []reg.GPVirtual {
+	list, base := at.get(), m.base(slice)
+	var p []reg.GPVirtual
+	for g := range n {
+		x := m.GP64()
+		m.MOVQ(operand.Mem{Base: list, Disp: 8 * g}, x)
+		m.ADDQ(base, x)
+		p = append(p, x)
 	}
+	return p
+}
+
+// dotGroups writes the products of some rows with some groups. A round takes as
+// many elements as share a line of the cache, and fetches such a line of each of
+// the groups ahead.
+func (m *lanes) dotGroups(t directType, rows, groups int, name string, q kept, width reg.GPVirtual, at, ahead, out kept) {
+	const line = 64
+	parts, each := 16/m.n, line/(16*t.size)
+	keys, soon := m.places("cache", at, groups), m.places("next", ahead, groups)
 	acc := make([]reg.VecVirtual, rows*groups*parts)
 	for i := range acc {
 		acc[i] = m.everyLane(m.data.repeated(0)) // an exclusive or would count as a use
@@ -127,45 +146,56 @@ func (m *lanes) dotGroups(t directType, rows, groups int, name string, q kept, w
 		m.MOVQ(operand.I32(32), count)
 	}
 	m.Label(inner)
-	var x []reg.VecVirtual
-	for r := range rows {
-		x = append(x, m.broadcast(queries[r]))
-	}
-	for g, k := range keys {
-		for p := range parts {
-			v := m.widen(t, operand.Mem{Base: k, Disp: p * m.n * t.size})
-			if scales != nil {
-				m.VMULPS(scales[g*parts+p], v, v)
-			}
-			for r := range rows {
-				m.VFMADD231PS(x[r], v, acc[(r*groups+g)*parts+p])
+	for i := range each {
+		var x []reg.VecVirtual
+		for r := range rows {
+			y := queries[r]
+			y.Disp = 4 * i
+			x = append(x, m.broadcast(y))
+		}
+		for g, k := range keys {
+			for p := range parts {
+				v := m.widen(t, operand.Mem{Base: k, Disp: (16*i + p*m.n) * t.size})
+				if scales != nil {
+					m.VMULPS(scales[g*parts+p], v, v)
+				}
+				for r := range rows {
+					m.VFMADD231PS(x[r], v, acc[(r*groups+g)*parts+p])
+				}
 			}
 		}
-		m.ADDQ(operand.U8(16*t.size), k)
 	}
-	m.ADDQ(operand.U8(4), query)
-	m.DECQ(count)
+	for g, k := range keys {
+		m.PREFETCHT1(operand.Mem{Base: soon[g]})
+		m.ADDQ(operand.U8(line), soon[g])
+		m.ADDQ(operand.U8(line), k)
+	}
+	m.ADDQ(operand.U8(4*each), query)
+	m.SUBQ(operand.U8(each), count)
 	m.JNZ(to(inner))
 	if t.name == "Q8" {
-		for _, k := range keys {
+		for g, k := range keys {
 			m.ADDQ(operand.U8(32), k)
+			m.ADDQ(operand.U8(32), soon[g])
 		}
 		end := q.get()
 		m.ADDQ(width, end)
 		m.CMPQ(query, end)
 		m.JLT(to(name + "block"))
 	}
+	row := out.get()
 	for r := range rows {
 		for i := range groups * parts {
-			m.VMOVUPS(acc[r*groups*parts+i], operand.Mem{Base: out, Disp: r*spanBytes + i*m.size()})
+			m.VMOVUPS(acc[r*groups*parts+i], operand.Mem{Base: row, Disp: r*spanBytes + i*m.size()})
 		}
 	}
 }
 
 // weigh writes Direct.Weigh of a type.
 func (m *lanes) weigh(t directType) {
-	m.begin("weigh"+t.name, "func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, from, to int)", "is Direct.Weigh of "+t.name+".")
+	m.begin("weigh"+t.name, "func(out []float32, ldo int, p []float32, dv, m int, cache []byte, at []int, from, to int, next []byte, ahead []int)", "is Direct.Weigh of "+t.name+".")
 	out, p := m.keep(m.base("out")), m.keep(m.base("p"))
+	column, sums, left := kept{m, m.AllocLocal(8)}, kept{m, m.AllocLocal(8)}, kept{m, m.AllocLocal(8)}
 	step := m.value("dv") // bytes of a value
 	if t.name == "Q8" {
 		m.IMUL3Q(operand.I32(34), step, step)
@@ -174,25 +204,27 @@ func (m *lanes) weigh(t directType) {
 		m.IMUL3Q(operand.I32(int32(t.size)), step, step)
 	}
 	m.byRows(func(rows int, name string) {
-		column, left, sums := m.GP64(), m.value("dv"), out.get()
-		m.Load(m.Param("cache").Base(), column)
-		vectors := 4
-		for n := vectors; n*m.n >= 16; n /= 2 {
+		none := m.GP64()
+		m.XORQ(none, none)
+		column.set(none)
+		sums.set(out.get())
+		left.set(m.value("dv"))
+		for n := 4; n*m.n >= 16; n /= 2 {
 			if t.name == "Q8" && n*m.n < 32 {
 				break
 			}
 			loop, next := fmt.Sprintf("%scolumns%d", name, n), fmt.Sprintf("%sfewer%d", name, n)
 			m.Label(loop)
-			m.CMPQ(left, operand.U8(n*m.n))
+			m.CMPQ(left.at, operand.U8(n*m.n))
 			m.JLT(to(next))
-			m.weighColumns(t, rows, n, loop, p.get(), step, column, sums)
 			bytes := n * m.n * t.size
 			if t.name == "Q8" {
 				bytes = n * m.n / 32 * 34
 			}
-			m.ADDQ(operand.U32(bytes), column)
-			m.ADDQ(operand.U32(n*m.size()), sums)
-			m.SUBQ(operand.U8(n*m.n), left)
+			m.weighColumns(t, rows, n, bytes, loop, p.get(), step, column, sums)
+			m.ADDQ(operand.U32(bytes), column.at)
+			m.ADDQ(operand.U32(n*m.size()), sums.at)
+			m.SUBQ(operand.U8(n*m.n), left.at)
 			m.JMP(to(loop))
 			m.Label(next)
 		}
@@ -204,24 +236,29 @@ func (m *lanes) weigh(t directType) {
 	})
 }
 
-// weighColumns writes the sums of some rows in some vectors of features.
-func (m *lanes) weighColumns(t directType, rows, vectors int, name string, p, step, column, out reg.GPVirtual) {
+// weighColumns writes the sums of some rows in some vectors of features, and
+// fetches as many bytes of groups ahead.
+func (m *lanes) weighColumns(t directType, rows, vectors, bytes int, name string, p, step reg.GPVirtual, column, sums kept) {
 	acc := make([]reg.VecVirtual, rows*vectors)
 	for i := range acc {
 		acc[i] = m.everyLane(m.data.repeated(0)) // an exclusive or would count as a use
 	}
 	key, end := m.value("from"), m.GP64()
 	m.Label(name + "group")
-	v, at := m.GP64(), m.base("at")
-	m.MOVQ(key, v)
-	m.SHRQ(operand.U8(4), v)
-	m.MOVQ(operand.Mem{Base: at, Index: v, Scale: 8}, v)
-	m.ADDQ(column, v)
-	first := m.GP64()
-	m.MOVQ(key, first)
-	m.ANDQ(operand.I32(15), first)
-	m.IMULQ(step, first)
+	group, first := m.GP64(), column.get()
+	m.MOVQ(key, group)
+	m.SHRQ(operand.U8(4), group)
+	m.MOVQ(key, end)
+	m.ANDQ(operand.I32(15), end)
+	m.IMULQ(step, end)
+	m.ADDQ(end, first)
+	v, soon := m.base("at"), m.base("ahead")
+	m.MOVQ(operand.Mem{Base: v, Index: group, Scale: 8}, v)
+	m.MOVQ(operand.Mem{Base: soon, Index: group, Scale: 8}, soon)
 	m.ADDQ(first, v)
+	m.ADDQ(first, soon)
+	m.ADDQ(m.base("cache"), v)
+	m.ADDQ(m.base("next"), soon)
 	m.MOVQ(key, end)
 	m.ORQ(operand.I32(15), end)
 	m.INCQ(end)
@@ -251,14 +288,17 @@ func (m *lanes) weighColumns(t directType, rows, vectors int, name string, p, st
 			m.VFMADD231PS(x[r], y, acc[r*vectors+i])
 		}
 	}
+	for i := 0; i < bytes; i += 64 {
+		m.PREFETCHT1(operand.Mem{Base: soon, Disp: i})
+	}
 	m.ADDQ(step, v)
+	m.ADDQ(step, soon)
 	m.INCQ(key)
 	m.CMPQ(key, end)
 	m.JLT(to(name + "key"))
-	m.CMPQ(key, limit)
+	m.CMPQ(key, m.value("to"))
 	m.JLT(to(name + "group"))
-	row, ldo := m.GP64(), m.value("ldo")
-	m.MOVQ(out, row)
+	row, ldo := sums.get(), m.value("ldo")
 	for r := range rows {
 		for i := range vectors {
 			m.VMOVUPS(acc[r*vectors+i], operand.Mem{Base: row, Disp: i * m.size()})
