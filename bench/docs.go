@@ -155,7 +155,7 @@ func writeShortfalls(w *pageWriter, r *report) {
 func writeGoals(w *pageWriter, r *report) {
 	w.line("## The goals")
 	w.line("")
-	w.line("%d threads each. Every setting of a peer is tried once and the best are measured in %d turns with ours; figures are medians, ± is the distance of the quartiles, "+
+	w.line("%d threads each. Every setting of a peer is tried once and the best are measured in %d turns with ours (three where they take long); figures are medians, ± is the distance of the quartiles, "+
 		"the ratio is that of the medians, and the range behind it holds the middle half of the ratios turn by turn. Ratios of times are ours by the peer's: less is better. "+
 		"A row is void when its peer reaches less than 0.8 of what it is known to reach, scaled by this machine's ceilings.", r.Threads, r.Repeats)
 	w.line("")
