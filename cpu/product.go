@@ -138,10 +138,11 @@ func (j *product) split(o *runtime.MatMul, experts, threads int) {
 	}
 }
 
-// cutBands appends bands of about equal height.
+// cutBands appends bands of about equal height: whole tiles but for the last.
 func cutBands(bands []band, matrix, from, to int) []band {
 	for n := (to - from + bandRows - 1) / bandRows; n > 0; n-- {
-		height := (to - from + n - 1) / n
+		const tile = 32 // of AMX; those of vectors are lower
+		height := min(((to-from+n-1)/n+tile-1)/tile*tile, to-from)
 		bands = append(bands, band{matrix, from, from + height})
 		from += height
 	}
