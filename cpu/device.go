@@ -135,7 +135,7 @@ func (d *Device) Run(op runtime.Op) error {
 	case *runtime.TopK:
 		return d.rows.topk.run(d, o)
 	case *runtime.StoreKV:
-		return d.keep.run(&d.pool, o)
+		return d.keep.run(d, o)
 	case *runtime.Attention:
 		return d.attend.run(d, o)
 	}

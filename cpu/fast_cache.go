@@ -25,14 +25,13 @@ type cacheBlocks struct {
 	block   int  // tokens
 	heads   int  // KV heads
 	ordered bool // as above; else rows
-	keys    bool
-	head    int // elements of a head
-	part    int // bytes of a row of a head, of values in order
-	size    int // bytes of an element, if it is no block type
+	head    int  // elements of a head
+	part    int  // bytes of a row of a head, of values in order
+	size    int  // bytes of an element, if it is no block type
 }
 
 func (c *cacheBlocks) bind(t *runtime.Tensor, block, heads int, keys bool) {
-	*c = cacheBlocks{cacheRows: cacheOf(t), block: block, heads: heads, keys: keys, head: t.Cols / heads}
+	*c = cacheBlocks{cacheRows: cacheOf(t), block: block, heads: heads, head: t.Cols / heads}
 	c.part, c.size = c.row/heads, c.row/max(c.cols, 1)
 	c.ordered = block%simd.Lanes == 0 && (keys || t.DType != quant.Q8_0 || c.head%q8Block == 0)
 }
@@ -64,15 +63,11 @@ func (c *cacheBlocks) valueAt(slot, h int) int {
 }
 
 // put writes a row that was converted to the cache's type, in its plain order, to
-// a slot.
+// a slot: of keys, or of a cache that has no order of its own.
 func (c *cacheBlocks) put(slot int, row []byte) {
 	switch {
 	case !c.ordered:
 		copy(c.bytes[slot*c.row:], row)
-	case !c.keys:
-		for h := range c.heads {
-			copy(c.bytes[c.valueAt(slot, h):], row[h*c.part:][:c.part])
-		}
 	case c.dtype == quant.Q8_0:
 		for b := range c.cols / q8Block {
 			in := row[b*q8Size:][:q8Size]
@@ -97,44 +92,95 @@ func (c *cacheBlocks) put(slot int, row []byte) {
 
 // convert writes x in the type of the cache, in plain order. A block that Q8_0
 // cannot hold becomes NaN, as in cacheRows.store.
-func (c *cacheBlocks) convert(dst []byte, x []float32) {
-	rows := cacheRows{dtype: c.dtype, bytes: dst, cols: c.cols, row: c.row}
-	if c.dtype == runtime.F32 {
+func (c *cacheBlocks) convert(k *simd.Kernels, dst []byte, x []float32) {
+	switch c.dtype {
+	case runtime.F32:
 		copy(dst, bytesOf(x))
-		return
+	case runtime.F16:
+		k.ToF16(halvesAt(dst), x)
+	case runtime.BF16:
+		k.ToBF16(halvesAt(dst), x)
+	default:
+		rows := cacheRows{dtype: c.dtype, bytes: dst, cols: len(x), row: len(dst)}
+		rows.store(0, x)
 	}
-	rows.store(0, x)
 }
 
 // fastStore is the job of one StoreKV.
 type fastStore struct {
+	kernel         *simd.Kernels
 	slots          []int32
 	k, v           plane
 	cacheK, cacheV cacheBlocks
 	per            int
 }
 
-func (j *fastStore) run(p *pool, o *runtime.StoreKV) error {
-	j.slots, j.k, j.v = o.Slots.I32s(), planeOf(&o.K), planeOf(&o.V)
+func (j *fastStore) run(d *Device, o *runtime.StoreKV) error {
+	j.kernel, j.slots, j.k, j.v = d.k, o.Slots.I32s(), planeOf(&o.K), planeOf(&o.V)
 	j.cacheK.bind(&o.CacheK, o.BlockSize, o.KVHeads, true)
 	j.cacheV.bind(&o.CacheV, o.BlockSize, o.KVHeads, false)
 	if err := checkInts("StoreKV", "Slots", j.slots, -1, o.CacheK.Rows); err != nil {
 		return err
 	}
-	j.per = max(rowsPerTask(o.K.Cols+o.V.Cols)&^(simd.Lanes-1), simd.Lanes)
-	return p.run(j, tasks(o.K.Rows, j.per), int64(o.K.Rows)*int64(o.K.Cols+o.V.Cols))
+	j.per = max(rowsPerTask(o.K.Cols+o.V.Cols)&^(group-1), group)
+	return d.pool.run(j, tasks(o.K.Rows, j.per), int64(o.K.Rows)*int64(o.K.Cols+o.V.Cols)/4)
 }
 
 func (j *fastStore) task(w *worker, i int) {
-	row := grow(&w.packed, max(j.cacheK.row, j.cacheV.row))
-	for r := i * j.per; r < min((i+1)*j.per, len(j.slots)); r++ {
-		slot := int(j.slots[r])
-		if slot < 0 {
+	end := min((i+1)*j.per, len(j.slots))
+	for r := i * j.per; r < end; {
+		if j.wholeGroup(r, end) {
+			j.storeGroup(w, r)
+			for n := range group {
+				j.storeValue(w, r+n)
+			}
+			r += group
 			continue
 		}
-		j.cacheK.convert(row[:j.cacheK.row], j.k.row(r, 0, j.cacheK.cols))
-		j.cacheK.put(slot, row[:j.cacheK.row])
-		j.cacheV.convert(row[:j.cacheV.row], j.v.row(r, 0, j.cacheV.cols))
-		j.cacheV.put(slot, row[:j.cacheV.row])
+		if slot := int(j.slots[r]); slot >= 0 {
+			row := grow(&w.packed, j.cacheK.row)
+			j.cacheK.convert(j.kernel, row, j.k.row(r, 0, j.cacheK.cols))
+			j.cacheK.put(slot, row)
+			j.storeValue(w, r)
+		}
+		r++
+	}
+}
+
+// wholeGroup reports whether the rows from r on fill a group of keys that can be
+// converted as such.
+func (j *fastStore) wholeGroup(r, end int) bool {
+	first := j.slots[r]
+	if end-r < group || first < 0 || first%group != 0 || !j.cacheK.ordered || j.cacheK.dtype == quant.Q8_0 {
+		return false
+	}
+	for n, slot := range j.slots[r : r+group] {
+		if slot != first+int32(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// storeGroup stores the keys of a whole group.
+func (j *fastStore) storeGroup(w *worker, r int) {
+	c := &j.cacheK
+	out := c.bytes[c.keyAt(int(j.slots[r]), 0):][:group*c.row]
+	turned := grow(&w.rows, group*c.cols)
+	j.kernel.PanelKeys(turned, group, j.k.v[r*j.k.stride:], j.k.stride, c.cols)
+	c.convert(j.kernel, out, turned)
+}
+
+// storeValue stores the value of row r.
+func (j *fastStore) storeValue(w *worker, r int) {
+	c, slot, x := &j.cacheV, int(j.slots[r]), j.v.row(r, 0, j.cacheV.cols)
+	if !c.ordered {
+		row := grow(&w.packed, c.row)
+		c.convert(j.kernel, row, x)
+		c.put(slot, row)
+		return
+	}
+	for h := range c.heads {
+		c.convert(j.kernel, c.bytes[c.valueAt(slot, h):][:c.part], x[h*c.head:][:c.head])
 	}
 }

@@ -94,7 +94,7 @@ func (j *fastAttention) collectRows(a *attending, t *queries, kv, base, lo, hi i
 		out := a.keys[panelAt(i, j.d):]
 		k := j.k.v[(row+i)*stride+kv*j.d:]
 		if i%simd.Lanes == 0 && hi-i >= simd.Lanes {
-			j.kernel.PanelKeys(out, k, stride, j.d)
+			j.kernel.PanelKeys(out, simd.Panel, k, stride, j.d)
 			i += simd.Lanes
 			continue
 		}

@@ -66,8 +66,8 @@ type Scores struct {
 	Finite func(v []float32) bool
 	// Slope is s[i] = c·s[i] + slope·(first+i).
 	Slope func(s []float32, c, slope float32, first int)
-	// PanelKeys is dst[Panel·i+j] = src[j·lds+i] for j < 16 and i < n.
-	PanelKeys func(dst, src []float32, lds, n int)
+	// PanelKeys is dst[i·ldd+j] = src[j·lds+i] for j < 16 and i < n.
+	PanelKeys func(dst []float32, ldd int, src []float32, lds, n int)
 	// WidenF32, WidenF16 and WidenBF16 are Widen of their type.
 	WidenF32, WidenF16, WidenBF16 Widen
 	// WidenQ8 is dst[i·ldd+j] = element j of the block of Q8_0 at src[i·lds], j < 32.
@@ -186,10 +186,10 @@ func slopeScores(s []float32, c, slope float32, first int) {
 	}
 }
 
-func transposeKeys(dst, src []float32, lds, n int) {
+func transposeKeys(dst []float32, ldd int, src []float32, lds, n int) {
 	for j := range Lanes {
 		for i, x := range src[j*lds:][:n] {
-			dst[Panel*i+j] = x
+			dst[i*ldd+j] = x
 		}
 	}
 }

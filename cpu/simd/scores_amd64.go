@@ -31,14 +31,14 @@ func scores(p Path) Scores {
 }
 
 // panelKeys is PanelKeys by a function that takes four features at a time.
-func panelKeys(fours func(dst, src []float32, lds, n int)) func(dst, src []float32, lds, n int) {
-	return func(dst, src []float32, lds, n int) {
+func panelKeys(fours func(dst []float32, ldd int, src []float32, lds, n int)) func(dst []float32, ldd int, src []float32, lds, n int) {
+	return func(dst []float32, ldd int, src []float32, lds, n int) {
 		whole := n &^ 3
 		if whole > 0 {
-			fours(dst, src, lds, whole)
+			fours(dst, ldd, src, lds, whole)
 		}
 		if whole < n {
-			transposeKeys(dst[Panel*whole:], src[whole:], lds, n-whole)
+			transposeKeys(dst[whole*ldd:], ldd, src[whole:], lds, n-whole)
 		}
 	}
 }

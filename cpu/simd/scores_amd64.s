@@ -1041,28 +1041,30 @@ bad:
 	VZEROUPPER
 	RET
 
-// func transposeKeysAVX2(dst []float32, src []float32, lds int, n int)
+// func transposeKeysAVX2(dst []float32, ldd int, src []float32, lds int, n int)
 // Requires: AVX
-TEXT ·transposeKeysAVX2(SB), NOSPLIT, $0-64
+TEXT ·transposeKeysAVX2(SB), NOSPLIT, $0-72
 	MOVQ dst_base+0(FP), AX
-	MOVQ lds+48(FP), CX
-	MOVQ n+56(FP), DX
+	MOVQ ldd+24(FP), CX
+	MOVQ lds+56(FP), DX
+	MOVQ n+64(FP), BX
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), BX
-	MOVQ src_base+24(FP), SI
-	LEAQ (SI)(CX*4), DI
-	LEAQ (DI)(CX*4), R8
-	LEAQ (R8)(CX*4), R9
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*2), SI
+	MOVQ src_base+32(FP), DI
+	LEAQ (DI)(DX*4), R8
+	LEAQ (R8)(DX*4), R9
+	LEAQ (R9)(DX*4), R10
 
 loop:
-	VMOVUPS     (SI), X0
-	VINSERTF128 $0x01, (DI), Y0, Y0
-	VMOVUPS     (SI)(CX*1), X1
-	VINSERTF128 $0x01, (DI)(CX*1), Y1, Y1
-	VMOVUPS     (SI)(CX*2), X2
-	VINSERTF128 $0x01, (DI)(CX*2), Y2, Y2
-	VMOVUPS     (SI)(BX*1), X3
-	VINSERTF128 $0x01, (DI)(BX*1), Y3, Y3
+	VMOVUPS     (DI), X0
+	VINSERTF128 $0x01, (R8), Y0, Y0
+	VMOVUPS     (DI)(DX*1), X1
+	VINSERTF128 $0x01, (R8)(DX*1), Y1, Y1
+	VMOVUPS     (DI)(DX*2), X2
+	VINSERTF128 $0x01, (R8)(DX*2), Y2, Y2
+	VMOVUPS     (DI)(SI*1), X3
+	VINSERTF128 $0x01, (R8)(SI*1), Y3, Y3
 	VUNPCKLPS   Y1, Y0, Y4
 	VUNPCKHPS   Y1, Y0, Y5
 	VUNPCKLPS   Y3, Y2, Y1
@@ -1071,18 +1073,23 @@ loop:
 	VUNPCKHPD   Y1, Y4, Y1
 	VUNPCKLPD   Y3, Y5, Y2
 	VUNPCKHPD   Y3, Y5, Y3
-	VMOVUPS     Y0, (AX)
-	VMOVUPS     Y1, 128(AX)
-	VMOVUPS     Y2, 256(AX)
-	VMOVUPS     Y3, 384(AX)
-	VMOVUPS     (R8), X6
-	VINSERTF128 $0x01, (R9), Y6, Y6
-	VMOVUPS     (R8)(CX*1), X7
-	VINSERTF128 $0x01, (R9)(CX*1), Y7, Y7
-	VMOVUPS     (R8)(CX*2), X8
-	VINSERTF128 $0x01, (R9)(CX*2), Y8, Y8
-	VMOVUPS     (R8)(BX*1), X9
-	VINSERTF128 $0x01, (R9)(BX*1), Y9, Y9
+	MOVQ        AX, R11
+	VMOVUPS     Y0, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y1, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y2, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y3, (R11)
+	ADDQ        CX, R11
+	VMOVUPS     (R9), X6
+	VINSERTF128 $0x01, (R10), Y6, Y6
+	VMOVUPS     (R9)(DX*1), X7
+	VINSERTF128 $0x01, (R10)(DX*1), Y7, Y7
+	VMOVUPS     (R9)(DX*2), X8
+	VINSERTF128 $0x01, (R10)(DX*2), Y8, Y8
+	VMOVUPS     (R9)(SI*1), X9
+	VINSERTF128 $0x01, (R10)(SI*1), Y9, Y9
 	VUNPCKLPS   Y7, Y6, Y4
 	VUNPCKHPS   Y7, Y6, Y5
 	VUNPCKLPS   Y9, Y8, Y7
@@ -1091,16 +1098,21 @@ loop:
 	VUNPCKHPD   Y7, Y4, Y7
 	VUNPCKLPD   Y9, Y5, Y8
 	VUNPCKHPD   Y9, Y5, Y9
-	VMOVUPS     Y6, 32(AX)
-	VMOVUPS     Y7, 160(AX)
-	VMOVUPS     Y8, 288(AX)
-	VMOVUPS     Y9, 416(AX)
-	ADDQ        $0x10, SI
+	MOVQ        AX, R11
+	VMOVUPS     Y6, 32(R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y7, 32(R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y8, 32(R11)
+	ADDQ        CX, R11
+	VMOVUPS     Y9, 32(R11)
+	ADDQ        CX, R11
 	ADDQ        $0x10, DI
 	ADDQ        $0x10, R8
 	ADDQ        $0x10, R9
-	ADDQ        $0x00000200, AX
-	SUBQ        $0x04, DX
+	ADDQ        $0x10, R10
+	LEAQ        (AX)(CX*4), AX
+	SUBQ        $0x04, BX
 	JG          loop
 	VZEROUPPER
 	RET
@@ -4354,36 +4366,38 @@ bad:
 	VZEROUPPER
 	RET
 
-// func transposeKeysAVX512(dst []float32, src []float32, lds int, n int)
+// func transposeKeysAVX512(dst []float32, ldd int, src []float32, lds int, n int)
 // Requires: AVX, AVX512F
-TEXT ·transposeKeysAVX512(SB), NOSPLIT, $0-64
+TEXT ·transposeKeysAVX512(SB), NOSPLIT, $0-72
 	MOVQ dst_base+0(FP), AX
-	MOVQ lds+48(FP), CX
-	MOVQ n+56(FP), DX
+	MOVQ ldd+24(FP), CX
+	MOVQ lds+56(FP), DX
+	MOVQ n+64(FP), BX
 	SHLQ $0x02, CX
-	LEAQ (CX)(CX*2), BX
-	MOVQ src_base+24(FP), SI
-	LEAQ (SI)(CX*4), DI
-	LEAQ (DI)(CX*4), R8
-	LEAQ (R8)(CX*4), R9
+	SHLQ $0x02, DX
+	LEAQ (DX)(DX*2), SI
+	MOVQ src_base+32(FP), DI
+	LEAQ (DI)(DX*4), R8
+	LEAQ (R8)(DX*4), R9
+	LEAQ (R9)(DX*4), R10
 
 loop:
-	VMOVUPS      (SI), X0
-	VINSERTF32X4 $0x01, (DI), Z0, Z0
-	VINSERTF32X4 $0x02, (R8), Z0, Z0
-	VINSERTF32X4 $0x03, (R9), Z0, Z0
-	VMOVUPS      (SI)(CX*1), X1
-	VINSERTF32X4 $0x01, (DI)(CX*1), Z1, Z1
-	VINSERTF32X4 $0x02, (R8)(CX*1), Z1, Z1
-	VINSERTF32X4 $0x03, (R9)(CX*1), Z1, Z1
-	VMOVUPS      (SI)(CX*2), X2
-	VINSERTF32X4 $0x01, (DI)(CX*2), Z2, Z2
-	VINSERTF32X4 $0x02, (R8)(CX*2), Z2, Z2
-	VINSERTF32X4 $0x03, (R9)(CX*2), Z2, Z2
-	VMOVUPS      (SI)(BX*1), X3
-	VINSERTF32X4 $0x01, (DI)(BX*1), Z3, Z3
-	VINSERTF32X4 $0x02, (R8)(BX*1), Z3, Z3
-	VINSERTF32X4 $0x03, (R9)(BX*1), Z3, Z3
+	VMOVUPS      (DI), X0
+	VINSERTF32X4 $0x01, (R8), Z0, Z0
+	VINSERTF32X4 $0x02, (R9), Z0, Z0
+	VINSERTF32X4 $0x03, (R10), Z0, Z0
+	VMOVUPS      (DI)(DX*1), X1
+	VINSERTF32X4 $0x01, (R8)(DX*1), Z1, Z1
+	VINSERTF32X4 $0x02, (R9)(DX*1), Z1, Z1
+	VINSERTF32X4 $0x03, (R10)(DX*1), Z1, Z1
+	VMOVUPS      (DI)(DX*2), X2
+	VINSERTF32X4 $0x01, (R8)(DX*2), Z2, Z2
+	VINSERTF32X4 $0x02, (R9)(DX*2), Z2, Z2
+	VINSERTF32X4 $0x03, (R10)(DX*2), Z2, Z2
+	VMOVUPS      (DI)(SI*1), X3
+	VINSERTF32X4 $0x01, (R8)(SI*1), Z3, Z3
+	VINSERTF32X4 $0x02, (R9)(SI*1), Z3, Z3
+	VINSERTF32X4 $0x03, (R10)(SI*1), Z3, Z3
 	VUNPCKLPS    Z1, Z0, Z4
 	VUNPCKHPS    Z1, Z0, Z5
 	VUNPCKLPS    Z3, Z2, Z1
@@ -4392,16 +4406,21 @@ loop:
 	VUNPCKHPD    Z1, Z4, Z1
 	VUNPCKLPD    Z3, Z5, Z2
 	VUNPCKHPD    Z3, Z5, Z3
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z1, 128(AX)
-	VMOVUPS      Z2, 256(AX)
-	VMOVUPS      Z3, 384(AX)
-	ADDQ         $0x10, SI
+	MOVQ         AX, R11
+	VMOVUPS      Z0, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z1, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z2, (R11)
+	ADDQ         CX, R11
+	VMOVUPS      Z3, (R11)
+	ADDQ         CX, R11
 	ADDQ         $0x10, DI
 	ADDQ         $0x10, R8
 	ADDQ         $0x10, R9
-	ADDQ         $0x00000200, AX
-	SUBQ         $0x04, DX
+	ADDQ         $0x10, R10
+	LEAQ         (AX)(CX*4), AX
+	SUBQ         $0x04, BX
 	JG           loop
 	VZEROUPPER
 	RET

@@ -32,7 +32,7 @@ func allFiniteAVX2(v []float32) bool
 // transposeKeysAVX2 is Scores.PanelKeys for n a multiple of 4.
 //
 //go:noescape
-func transposeKeysAVX2(dst []float32, src []float32, lds int, n int)
+func transposeKeysAVX2(dst []float32, ldd int, src []float32, lds int, n int)
 
 // widenRowsF32AVX2 is Scores.WidenF32.
 //
@@ -127,7 +127,7 @@ func allFiniteAVX512(v []float32) bool
 // transposeKeysAVX512 is Scores.PanelKeys for n a multiple of 4.
 //
 //go:noescape
-func transposeKeysAVX512(dst []float32, src []float32, lds int, n int)
+func transposeKeysAVX512(dst []float32, ldd int, src []float32, lds int, n int)
 
 // widenRowsF32AVX512 is Scores.WidenF32.
 //

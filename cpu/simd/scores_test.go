@@ -244,7 +244,8 @@ func TestWiden(t *testing.T) {
 			}
 			same("keys Q8", func(k *Scores, dst []float32) { k.WidenKeysQ8(dst, src[2:], src[999:], n) })
 			values := normals(r, 16*50, 1)
-			same("panel of keys", func(k *Scores, dst []float32) { k.PanelKeys(dst, values, 50, n) })
+			same("panel of keys", func(k *Scores, dst []float32) { k.PanelKeys(dst, Panel, values, 50, n) })
+			same("group of keys", func(k *Scores, dst []float32) { k.PanelKeys(dst, Lanes, values, 50, n) })
 		}
 	})
 }

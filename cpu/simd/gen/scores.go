@@ -514,8 +514,9 @@ func (m *lanes) allFinite() {
 // of every fourth key, so that the four of them that follow each other become
 // vectors of a feature within their quarters.
 func (m *lanes) transposeKeys() {
-	m.begin("transposeKeys", "func(dst, src []float32, lds, n int)", "is Scores.PanelKeys for n a multiple of 4.")
-	dst, stride, n := m.base("dst"), m.value("lds"), m.value("n")
+	m.begin("transposeKeys", "func(dst []float32, ldd int, src []float32, lds, n int)", "is Scores.PanelKeys for n a multiple of 4.")
+	dst, ldd, stride, n := m.base("dst"), m.value("ldd"), m.value("lds"), m.value("n")
+	m.SHLQ(operand.U8(2), ldd)
 	m.SHLQ(operand.U8(2), stride)
 	thrice := m.GP64()
 	m.LEAQ(operand.Mem{Base: stride, Index: stride, Scale: 2}, thrice)
@@ -560,14 +561,17 @@ func (m *lanes) transposeKeys() {
 		m.VUNPCKHPD(c, a, v[1])
 		m.VUNPCKLPD(d, b, v[2])
 		m.VUNPCKHPD(d, b, v[3])
+		out := m.GP64()
+		m.MOVQ(dst, out)
 		for i := range v {
-			m.VMOVUPS(v[i], operand.Mem{Base: dst, Disp: i*panelBytes + part*m.size()})
+			m.VMOVUPS(v[i], operand.Mem{Base: out, Disp: part * m.size()})
+			m.ADDQ(ldd, out)
 		}
 	}
 	for _, r := range rows {
 		m.ADDQ(operand.U8(16), r)
 	}
-	m.ADDQ(operand.U32(4*panelBytes), dst)
+	m.LEAQ(operand.Mem{Base: dst, Index: ldd, Scale: 4}, dst)
 	m.SUBQ(operand.U8(4), n)
 	m.JG(to("loop"))
 	m.end()
