@@ -343,6 +343,10 @@ func TestCeilingsOfMachine(t *testing.T) {
 	if r := c.read(1<<20, 2); r.Median <= 0 || c.read(1<<20, 2) != r || len(c.Read) != 1 {
 		t.Errorf("%+v", c.Read)
 	}
+	was := c.read(1<<20, 2)
+	if r := c.readAgain(1<<20, 2); r.Best < was.Best || c.read(1<<20, 2) != r || len(c.Read) != 1 {
+		t.Errorf("%+v after %+v", r, was)
+	}
 	c.Compute["int8"], c.Compute["tile int8"] = map[int]rate{2: {Best: 1e6}}, map[int]rate{2: {Best: 2e6}}
 	if c.products("int8") != 2e6 || c.products("bf16") != c.of("f32") {
 		t.Errorf("%v, %v", c.products("int8"), c.products("bf16"))

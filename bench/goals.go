@@ -117,7 +117,7 @@ func smolTrial(r smolRow, prompt, depth int, known float64) trial {
 			if err != nil {
 				return s, err
 			}
-			s.scale = l.ceilings.read(m.Info().Memory.Weights, l.threads).Best / r.knownRead
+			s.scale = l.ceilings.readAgain(m.Info().Memory.Weights, l.threads).Best / r.knownRead
 		}
 		s.ours = []contender{c}
 		s.peers, err = l.ask(ctx, "llama.cpp", "any", known, q, func(a answer) float64 { return a.TokensS })

@@ -38,6 +38,7 @@ const (
 	guardTime    = time.Millisecond       // of a measurement
 	guardCeiling = 200 * time.Microsecond // of one of a loop
 	guardBest    = 3                      // measurements of which the fastest is one of a pair
+	guardLong    = 5 * time.Millisecond   // a measurement that has taken so long is not taken again
 	guardTries   = 3                      // a regression shows each time
 )
 
@@ -259,8 +260,11 @@ func guardTimer(dev runtime.Device, op guardOp, least time.Duration) (func() (gu
 		n *= 2
 	}
 	return func() (guardTook, error) {
-		took := time.Hour
-		for range guardBest {
+		took, begin := time.Hour, time.Now()
+		for i := range guardBest {
+			if i > 0 && time.Since(begin) > guardLong {
+				break
+			}
 			start := time.Now()
 			if err := run(n); err != nil {
 				return guardTook{}, err
