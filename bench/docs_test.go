@@ -124,7 +124,7 @@ func TestGuard(t *testing.T) {
 	for _, row := range []struct {
 		now  guarded
 		want bool
-	}{{guarded{10, 0.5}, false}, {guarded{6.4, 0.32}, true}, {guarded{6.4, 0.5}, false}, {guarded{10, 0.3}, false}, {guarded{6.6, 0.33}, false}} {
+	}{{guarded{10, 0.5}, false}, {guarded{6.4, 0.32}, true}, {guarded{6.4, 0.5}, false}, {guarded{10, 0.3}, false}, {guarded{6.6, 0.33}, false}, {guarded{7, 0.28}, true}, {guarded{3, 0.5}, true}} {
 		if row.now.worse(was) != row.want {
 			t.Errorf("%+v: %v", row.now, !row.want)
 		}

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -159,7 +160,9 @@ func guardPath(p simd.Path, stored map[string]guarded, update bool, out io.Write
 			if err != nil {
 				return nil, err
 			}
-			got = guarded{max(got.Reference, again.Reference), max(got.Ceiling, again.Ceiling)}
+			if again.kept(was) > got.kept(was) {
+				got = again
+			}
 		}
 		measured[op.name] = got
 		note := ""
@@ -175,11 +178,14 @@ func guardPath(p simd.Path, stored map[string]guarded, update bool, out io.Write
 	return measured, errors.Join(slower...)
 }
 
-// worse reports whether both ratios have fallen: a slower kernel lowers both, a
-// neighbour or another version of gonum one of them.
-func (g guarded) worse(was guarded) bool {
-	return g.Reference < guardKept*was.Reference && g.Ceiling < guardKept*was.Ceiling
+// kept is how much is left of what was: the geometric mean over both ratios. A slower
+// kernel lowers both, a neighbour or another version of gonum one of them.
+func (g guarded) kept(was guarded) float64 {
+	return math.Sqrt(g.Reference / was.Reference * g.Ceiling / was.Ceiling)
 }
+
+// worse reports a regression.
+func (g guarded) worse(was guarded) bool { return g.kept(was) < guardKept }
 
 // guardMeasure measures an operation on one thread: ours, gonum's and the ceiling in
 // turns.
