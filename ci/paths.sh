@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# paths.sh exact|fast|emulated|all-emulated [DIR] holds the CPU device against PyTorch's outputs on every set of instructions there is here:
+# paths.sh exact|fast|same|emulated|all-emulated [DIR] holds the CPU device against PyTorch's outputs on every set of instructions there is here:
 #
 #   exact      every fixture and two real models in exact arithmetic, strictly, on each path
 #   fast       the arithmetic that is fastest for what is stored: f16, bf16 and block types by their own rules, F32 strictly
+#   same       no comparison with others: the bits of two real models whatever the batch, the chunks and the threads, on each path
 #   emulated   the path that is chosen, and a part of devicetest, on processors of an emulator: x86-64 with AVX2, x86-64 without, arm64
 #   all-emulated   the whole of devicetest there
 #
@@ -13,7 +14,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 FIXTURES=${FIXTURES:-$(dirname "$root")/shared/fixtures}
 FIXTURES=$(cd "$FIXTURES" && pwd)
-what=${1:?exact, fast, emulated or all-emulated}
+what=${1:?exact, fast, same, emulated or all-emulated}
 models=${2:-}
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/godwit-paths.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
@@ -59,6 +60,11 @@ fast() {
 	done
 }
 
+same() {
+	[ -n "$models" ] || { echo "usage: ci/paths.sh same DIR" >&2; exit 2; }
+	GODWIT_MODELS=$(cd "$models" && pwd) go test -count=1 -run '^TestSame(SmolLM2|MiniLM)$' ./model
+}
+
 # run_emulated NAME EMULATOR GOARCH PATH: the path that the emulated processor gets, and the tests on it.
 run_rows='^TestDeviceConformance(Fast)?$/.*/^(MatMul|Norm|Attention)$/^(F32|Q4_0|BF16)$/^[^/]*$/^$'
 
@@ -96,7 +102,7 @@ emulated() {
 
 case $what in
 exact | fast) go build -o "$tmp/conform" ./ci/conform ;;
-emulated | all-emulated) ;;
-*) echo "usage: ci/paths.sh exact|fast|emulated|all-emulated [DIR]" >&2; exit 2 ;;
+same | emulated | all-emulated) ;;
+*) echo "usage: ci/paths.sh exact|fast|same|emulated|all-emulated [DIR]" >&2; exit 2 ;;
 esac
 ${what//-/_}
