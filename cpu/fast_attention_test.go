@@ -23,8 +23,8 @@ type attended struct {
 	dtype            runtime.DType
 	cap              float32
 	slopes, sinks    bool
-	rel              bool // RelIndex and RelBias
-	limit            float64
+	rel              bool    // RelIndex and RelBias
+	scale            float32 // 0: what softens scores a little
 }
 
 func (a attended) String() string {
@@ -64,6 +64,8 @@ var attendedCases = []attended{
 	{heads: 4, kv: 4, d: 32, left: everything, right: everything},
 	{heads: 3, kv: 1, d: 64, left: 70, right: 300},
 	{heads: 2, kv: 1, d: 33, dv: 17, left: everything, slopes: true, cap: 5, sinks: true, rel: true},
+	{heads: 2, kv: 1, d: 33, dv: 32, left: everything, block: 16, dtype: quant.F16},
+	{heads: 2, kv: 2, d: 48, left: everything, block: 16, dtype: quant.F32, scale: -0.2},
 	{heads: 40, kv: 1, d: 16, left: everything, block: 16, dtype: quant.F16},
 }
 
@@ -86,6 +88,9 @@ func (a attended) on(t testing.TB, dev *Device, n int) *attentionScene {
 	s.q = random(t, d, 1, n, a.heads*a.d)
 	k, v := random(t, d, 2, n, a.kv*a.d), random(t, d, 3, n, a.kv*a.dv)
 	s.op = runtime.Attention{K: k, V: v, Heads: a.heads, KVHeads: a.kv, Scale: float32(1.5 / math.Sqrt(float64(a.d))), Left: a.left, Right: a.right, SoftCap: a.cap}
+	if a.scale != 0 {
+		s.op.Scale = a.scale
+	}
 	if a.block == 0 {
 		s.op.KStarts = ints(t, d, 0)
 	} else {
@@ -112,6 +117,7 @@ func (a attended) on(t testing.TB, dev *Device, n int) *attentionScene {
 	}
 	if a.sinks {
 		s.op.Sinks = random(t, d, 5, 1, a.heads)
+		s.op.Sinks.F32s()[a.heads-1] = float32(math.Inf(-1)) // as if there were none
 	}
 	if a.rel {
 		index := make([]int32, 2*reach+1)
@@ -288,6 +294,7 @@ func TestAttentionHasTheBitsOfItsRow(t *testing.T) {
 				}
 				if a.right == 0 {
 					m.company(t, whole)
+					m.shared(t)
 				}
 				if err := more.Close(); err != nil {
 					t.Fatal(err)
@@ -346,6 +353,46 @@ func (s *attentionScene) company(t *testing.T, whole []float32) {
 		}
 	}
 	s.sums(t, op.Probs, len(rows))
+}
+
+// shared runs a decoding step whose spans workers share, again and again, as it
+// is a matter of chance who merges: its distribution has to be the same.
+func (s *attentionScene) shared(t *testing.T) {
+	op := s.chunk(t, s.n-1, s.n)
+	var want []float32
+	for range 30 {
+		op.Probs = empty(t, &s.dev.Reference, 1, s.heads*s.n)
+		s.run(t, &op)
+		if want == nil {
+			want = op.Probs.F32s()
+			s.sums(t, op.Probs, 1)
+		}
+		if !equalBits(want, op.Probs.F32s()) {
+			t.Errorf("%v: a decoding step has another distribution another time", s.attended)
+			return
+		}
+	}
+}
+
+// TestAttentionForgets runs queries of which some do not see a span that others
+// see, where memory for it holds NaN from before.
+func TestAttentionForgets(t *testing.T) {
+	eachPath(t, Options{Threads: 3}, func(t *testing.T, d *Device) {
+		s := attended{heads: 1, kv: 1, d: 32, left: 5}.on(t, d, 300)
+		op := s.chunk(t, 245, 275)
+		s.run(t, &op)
+		want := slices.Clone(op.Out.F32s())
+		if len(d.attend.shares) == 0 {
+			t.Fatal("no spans are shared")
+		}
+		for i := range d.attend.partials {
+			d.attend.partials[i] = float32(math.NaN())
+		}
+		s.run(t, &op)
+		if !equalBits(want, op.Out.F32s()) {
+			t.Error("what was left in memory shows")
+		}
+	})
 }
 
 // n0 is a query in the middle of a span.

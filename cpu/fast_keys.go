@@ -41,7 +41,7 @@ func (j *fastAttention) lookAhead(a *attending, t *queries, kv, base int) {
 // Lanes of other keys, and features beyond d, hold anything.
 func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 	a := &w.attending
-	if j.dv%simd.Panel != 0 { // what pads the last panel is multiplied too
+	if j.dv%simd.Panel != 0 { // what pads the last panel has to be finite too
 		clear(a.values[(j.panels-1)*simd.Span*simd.Panel:])
 	}
 	if j.blocks == nil {
