@@ -12,6 +12,7 @@ import (
 
 	"github.com/godwit-ml/godwit/ci/golden"
 	"github.com/godwit-ml/godwit/cpu"
+	"github.com/godwit-ml/godwit/cpu/simd"
 	"github.com/godwit-ml/godwit/runtime"
 )
 
@@ -116,6 +117,32 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestGoldenFast runs each checkpoint on the fast device in exact arithmetic, on
+// its best path and on the portable one: whole prompts, and in chunks.
+func TestGoldenFast(t *testing.T) {
+	for _, p := range []simd.Path{simd.Best(), simd.Portable} {
+		d, err := cpu.New(cpu.Options{Path: p.String(), Threads: 2, Exact: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for _, name := range checkpoints {
+			for _, opt := range []golden.Options{
+				{Device: d, BlockSize: 32}, // the order of the cache's blocks is the fast one
+				{Device: d, Chunk: 5, BlockSize: 16, Hostile: true},
+				{Device: d, Chunk: 1, BlockSize: 6, Hostile: true},
+			} {
+				if underRace && opt.Chunk == 1 {
+					continue // many steps of next to no work
+				}
+				t.Run(fmt.Sprintf("%v/%s/%d", p, name, opt.Chunk), func(t *testing.T) {
+					strictly(t, load(t, folder(name), opt), read(t, folder(name)))
+				})
+			}
+		}
+	}
+}
+
 // TestOdd runs the checkpoints of ci/odd.py: configurations that no fixture has.
 func TestOdd(t *testing.T) {
 	folders, err := filepath.Glob(filepath.Join("testdata", "odd", "*"))
@@ -128,6 +155,12 @@ func TestOdd(t *testing.T) {
 			for _, opt := range []golden.Options{{}, {Chunk: 4, BlockSize: 3, Hostile: true}} {
 				strictly(t, load(t, dir, opt), g)
 			}
+			d, err := cpu.New(cpu.Options{Exact: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			strictly(t, load(t, dir, golden.Options{Device: d, Chunk: 6, Hostile: true}), g)
 		})
 	}
 }

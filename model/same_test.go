@@ -404,6 +404,9 @@ func TestSame(t *testing.T) {
 	} {
 		path := wide(t, row.kind, row.blocks, row.stored)
 		for _, p := range paths() {
+			if underRace && p != simd.Best() {
+				continue
+			}
 			v := &variant{opt: row.opt, kv: row.kv, texts: decoder, chunk: 512, alone: 6, places: 6, single: 10}
 			if row.kind != "llama" {
 				v.texts, v.alone = encoder, 32
