@@ -396,7 +396,7 @@ func (j *fastAttention) score(w *worker, t *queries, kv, first, m, base int, g s
 			}
 		}
 	}
-	j.kernel.Soften(a.s, g.from&^63, (g.to+63)&^63, j.factor, &a.rows, m)
+	j.kernel.Soften(a.s, g.from&^63, (g.to+15)&^15, j.factor, &a.rows, m)
 	if j.probs.present() {
 		j.keepProbs(a, t, kv, first, m, base)
 	}

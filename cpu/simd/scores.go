@@ -51,8 +51,8 @@ type Scores struct {
 	//
 	//	Peak = max c·s[i·Span+j], s[i·Span+j] = 2^(c·s[i·Span+j] - Peak), Sum = Σ_j s[i·Span+j]
 	//
-	// over the keys j that the row sees, for c > 0. The other s with from ≤ j < to, multiples of
-	// 64 between which all those keys lie, become zero.
+	// over the keys j that the row sees, for c > 0. All those keys lie between from, a
+	// multiple of 64, and to, one of 16; the other s there become zero.
 	Soften func(s []float32, from, to int, c float32, r *Seen, m int)
 	// Merge adds a span to what was before it: with P = max(peak, Peak), row by row
 	//

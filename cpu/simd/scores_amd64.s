@@ -81,6 +81,9 @@ largestpart:
 	VMAXPS       Y5, Y11, Y11
 	VBLENDVPS    Y10, Y11, Y5, Y5
 	VPADDD       Y9, Y8, Y8
+	LEAQ         64(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Y3, Y8, Y10
 	VPCMPGTD     Y8, Y2, Y11
 	VANDPS       Y11, Y10, Y10
@@ -95,6 +98,9 @@ largestpart:
 	VMAXPS       Y7, Y11, Y11
 	VBLENDVPS    Y10, Y11, Y7, Y7
 	VPADDD       Y9, Y8, Y8
+	LEAQ         128(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Y3, Y8, Y10
 	VPCMPGTD     Y8, Y2, Y11
 	VANDPS       Y11, Y10, Y10
@@ -109,6 +115,9 @@ largestpart:
 	VMAXPS       Y5, Y11, Y11
 	VBLENDVPS    Y10, Y11, Y5, Y5
 	VPADDD       Y9, Y8, Y8
+	LEAQ         192(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Y3, Y8, Y10
 	VPCMPGTD     Y8, Y2, Y11
 	VANDPS       Y11, Y10, Y10
@@ -370,6 +379,9 @@ expspart:
 	VMOVUPS      Y14, 32(AX)(R9*1)
 	VADDPS       Y14, Y6, Y6
 	VPADDD       Y10, Y9, Y9
+	LEAQ         64(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Y3, Y9, Y11
 	VPCMPGTD     Y9, Y2, Y12
 	VANDPS       Y12, Y11, Y11
@@ -416,6 +428,9 @@ expspart:
 	VMOVUPS      Y14, 96(AX)(R9*1)
 	VADDPS       Y14, Y8, Y8
 	VPADDD       Y10, Y9, Y9
+	LEAQ         128(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Y3, Y9, Y11
 	VPCMPGTD     Y9, Y2, Y12
 	VANDPS       Y12, Y11, Y11
@@ -462,6 +477,9 @@ expspart:
 	VMOVUPS      Y14, 160(AX)(R9*1)
 	VADDPS       Y14, Y6, Y6
 	VPADDD       Y10, Y9, Y9
+	LEAQ         192(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Y3, Y9, Y11
 	VPCMPGTD     Y9, Y2, Y12
 	VANDPS       Y12, Y11, Y11
@@ -3914,16 +3932,25 @@ largestpart:
 	VMOVUPS      (DI)(R12*1), Z19
 	VMAXPS       Z13, Z19, K1, Z13
 	VPADDD       Z18, Z17, Z17
+	LEAQ         64(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Z12, Z17, K1
 	VPCMPGTD     Z17, Z11, K1, K1
 	VMOVUPS      64(DI)(R12*1), Z19
 	VMAXPS       Z14, Z19, K1, Z14
 	VPADDD       Z18, Z17, Z17
+	LEAQ         128(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Z12, Z17, K1
 	VPCMPGTD     Z17, Z11, K1, K1
 	VMOVUPS      128(DI)(R12*1), Z19
 	VMAXPS       Z15, Z19, K1, Z15
 	VPADDD       Z18, Z17, Z17
+	LEAQ         192(R12), R13
+	CMPQ         R13, DX
+	JGE          largestnext
 	VPCMPGTD     Z12, Z17, K1
 	VPCMPGTD     Z17, Z11, K1, K1
 	VMOVUPS      192(DI)(R12*1), Z19
@@ -4063,6 +4090,9 @@ expspart:
 	VMOVUPS      Z22, (AX)(R9*1)
 	VADDPS       Z22, Z14, Z14
 	VPADDD       Z19, Z18, Z18
+	LEAQ         64(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Z12, Z18, K1
 	VPCMPGTD     Z18, Z11, K1, K1
 	VMOVUPS      64(AX)(R9*1), Z20
@@ -4081,6 +4111,9 @@ expspart:
 	VMOVUPS      Z22, 64(AX)(R9*1)
 	VADDPS       Z22, Z15, Z15
 	VPADDD       Z19, Z18, Z18
+	LEAQ         128(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Z12, Z18, K1
 	VPCMPGTD     Z18, Z11, K1, K1
 	VMOVUPS      128(AX)(R9*1), Z20
@@ -4099,6 +4132,9 @@ expspart:
 	VMOVUPS      Z22, 128(AX)(R9*1)
 	VADDPS       Z22, Z16, Z16
 	VPADDD       Z19, Z18, Z18
+	LEAQ         192(R9), R10
+	CMPQ         R10, DX
+	JGE          expsnext
 	VPCMPGTD     Z12, Z18, K1
 	VPCMPGTD     Z18, Z11, K1, K1
 	VMOVUPS      192(AX)(R9*1), Z20

@@ -312,6 +312,12 @@ func (m *lanes) softenRows(pass string, s, begin, end, r, rows reg.GPVirtual, fa
 	m.VPADDD(numbers, j, j)
 	m.VBROADCASTSS(m.data.repeated(uint32(m.n)), step)
 	for i := range each {
+		if i > 0 && i*m.n%16 == 0 {
+			stop := m.GP64()
+			m.LEAQ(operand.Mem{Base: at, Disp: i * m.size()}, stop)
+			m.CMPQ(stop, end)
+			m.JGE(to(pass + "next"))
+		}
 		body(i, m.vectorAt(row, at, i), m.between(since, j, until))
 		m.VPADDD(step, j, j)
 	}
