@@ -9,11 +9,11 @@ import (
 )
 
 // eachPath runs f on a device of every path there is here; on an emulated
-// processor, which is slow, of the best one alone.
+// processor and under the race detector, which are slow, of the best one alone.
 func eachPath(t *testing.T, opt Options, f func(t *testing.T, d *Device)) {
 	t.Helper()
 	first := simd.Portable
-	if os.Getenv("GODWIT_TEST_PATH") != "" {
+	if watched || os.Getenv("GODWIT_TEST_PATH") != "" {
 		first = simd.Best()
 	}
 	for p := first; p <= simd.Best(); p++ {

@@ -70,11 +70,17 @@ func packBF16(dst, src []byte, stride, rows, cols int) {
 
 // wordsAt is b as numbers of 32 bits.
 func wordsAt(b []byte) []uint32 {
+	if len(b) == 0 {
+		return nil // a pointer to no word may point behind its memory
+	}
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }
 
 // halvesAt is b as numbers of 16 bits.
 func halvesAt(b []byte) []uint16 {
+	if len(b) == 0 {
+		return nil
+	}
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/2)
 }
 

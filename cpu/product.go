@@ -298,6 +298,9 @@ func alignedTo(s *[]byte, n int) []byte {
 
 // floatsAt is b as floats.
 func floatsAt(b []byte) []float32 {
+	if len(b) == 0 {
+		return nil // a pointer to no float may point behind its memory
+	}
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }
 
