@@ -38,6 +38,12 @@ func (f *faulty) Run(op runtime.Op) error {
 
 func newEngine(t *testing.T, name string, cfg Config) (*Engine, *faulty) {
 	t.Helper()
+	return newEngineOn(t, name, cpu.NewReference(cpu.Config{}), cfg)
+}
+
+// newEngineOn is newEngine on a device, which it closes.
+func newEngineOn(t *testing.T, name string, device runtime.Device, cfg Config) (*Engine, *faulty) {
+	t.Helper()
 	dir := "../model/testdata/checkpoints/" + name
 	ck, err := weights.Open(dir)
 	if err != nil {
@@ -47,7 +53,7 @@ func newEngine(t *testing.T, name string, cfg Config) (*Engine, *faulty) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev := &faulty{Device: cpu.NewReference(cpu.Config{})}
+	dev := &faulty{Device: device}
 	s := runtime.NewStream(dev, nil)
 	m, err := model.Load(s, ck, model.Source{File: "config.json", Config: config}, model.Options{})
 	if err != nil {

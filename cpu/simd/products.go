@@ -119,22 +119,27 @@ func dotRows(y, a []float32, lda int, x []float32, m, n int) {
 }
 
 func mulF16(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool) {
-	mulUnpacked(c, ldc, a, lda, b, k, k, m, panels, add, unpackF16)
+	mulUnpacked(c, ldc, a, lda, b, k, k, m, panels, add, false)
 }
 
 func mulBF16(c []float32, ldc int, a []float32, lda int, b []uint16, k, m, panels int, add bool) {
-	mulUnpacked(c, ldc, a, lda, b, k, (k+31)&^31, m, panels, add, unpackBF16)
+	mulUnpacked(c, ldc, a, lda, b, k, (k+31)&^31, m, panels, add, true)
 }
 
 // mulUnpacked multiplies by pieces of panels of depth rows, unpacked: by the same
-// loop, so that the compiler fuses the same steps, if any.
-func mulUnpacked(c []float32, ldc int, a []float32, lda int, b []uint16, k, depth, m, panels int, add bool, unpack func(dst []float32, src []uint16, k int)) {
+// loop, so that the compiler fuses the same steps, if any. A function to unpack
+// with, instead of the flag, would put a piece on the heap at every call.
+func mulUnpacked(c []float32, ldc int, a []float32, lda int, b []uint16, k, depth, m, panels int, add, bf16 bool) {
 	const most = 64
 	var piece [most * Panel]float32
 	for p := range panels {
 		for from := 0; from < k || from == 0; from += most {
 			n := min(most, k-from)
-			unpack(piece[:], b[(p*depth+from)*Panel:], n)
+			if src := b[(p*depth+from)*Panel:]; bf16 {
+				unpackBF16(piece[:], src, n)
+			} else {
+				unpackF16(piece[:], src, n)
+			}
 			mulF32(c[p*Panel:], ldc, a[from:], lda, piece[:], n, m, 1, add || from > 0)
 		}
 	}
