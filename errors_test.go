@@ -73,6 +73,7 @@ func TestParamErrors(t *testing.T) {
 		"Config.Pooling":              func() error { return openError(t, godwit.Config{Pooling: "max"}) },
 		"Config.Context":              func() error { return openError(t, godwit.Config{Context: 129}) },
 		"Config.Threads":              func() error { return openError(t, godwit.Config{Threads: -1}) },
+		"Config.Threads ":             func() error { return openError(t, godwit.Config{Threads: 1025}) },
 		"Config.Device":               func() error { return openError(t, godwit.Config{Device: "toaster"}) },
 		"Config.Sampling.Temperature": func() error { return openError(t, godwit.Config{Sampling: godwit.Sampling{Temperature: new(-1.0)}}) },
 	} {

@@ -87,6 +87,9 @@ func checkConfig(cfg *Config) error {
 			return &ParamError{n.field, n.value, "want 0 (the usual) or more"}
 		}
 	}
+	if cfg.Threads > cpu.MaxThreads {
+		return &ParamError{"Config.Threads", cfg.Threads, fmt.Sprintf("want at most %d; 0 is one a processor", cpu.MaxThreads)}
+	}
 	if _, _, err := resolveSampling(cfg.Sampling, Sampling{}, 0); err != nil {
 		var p *ParamError
 		if errors.As(err, &p) {

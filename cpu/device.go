@@ -33,9 +33,9 @@ type Options struct {
 // threads is Threads, or what stands for 0.
 func (o Options) threads() int {
 	if o.Threads <= 0 {
-		return min(goruntime.GOMAXPROCS(0), maxThreads)
+		return min(goruntime.GOMAXPROCS(0), MaxThreads)
 	}
-	return min(o.Threads, maxThreads)
+	return min(o.Threads, MaxThreads)
 }
 
 // Device is the fast device: every operation with every field, on kernels of one
@@ -75,8 +75,8 @@ func New(opt Options) (*Device, error) {
 			return nil, fmt.Errorf("cpu: no path %q here; there is: %s: %w", opt.Path, simd.Names(), runtime.ErrUnsupported)
 		}
 	}
-	if opt.Threads < 0 || opt.Threads > maxThreads {
-		return nil, fmt.Errorf("cpu: %d threads, want 1 to %d, or 0 for one a processor", opt.Threads, maxThreads)
+	if opt.Threads < 0 || opt.Threads > MaxThreads {
+		return nil, fmt.Errorf("cpu: %d threads, want 1 to %d, or 0 for one a processor", opt.Threads, MaxThreads)
 	}
 	switch opt.Weights {
 	case runtime.F32, runtime.F16, runtime.BF16, runtime.Q8_0, q40:

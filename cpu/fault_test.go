@@ -67,3 +67,58 @@ func TestFileCutShort(t *testing.T) {
 	// The device itself is unharmed.
 	run(t, d, &runtime.Norm{Out: picked, X: x})
 }
+
+// TestFileCutShortFast: what was packed stays, what is read where it is mapped
+// fails, and so does packing, of a type that is kept and of one that is measured.
+func TestFileCutShortFast(t *testing.T) {
+	eachPath(t, Options{Threads: 3}, func(t *testing.T, d *Device) {
+		const rows, cols = 2048, 256
+		file, err := os.Create(filepath.Join(t.TempDir(), "weights"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		if err := file.Truncate(rows * cols * 4); err != nil {
+			t.Fatal(err)
+		}
+		mapped, err := syscall.Mmap(int(file.Fd()), 0, rows*cols*4, syscall.PROT_READ, syscall.MAP_SHARED)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := syscall.Munmap(mapped); err != nil {
+				t.Error(err)
+			}
+		}()
+		tied := runtime.HostTensor(quant.F32, rows, cols, mapped)
+		w, err := d.Load(tied, runtime.UseProduct|runtime.UseTable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, picked := empty(t, &d.Reference, 2, rows), empty(t, &d.Reference, 2, cols)
+		product := &runtime.MatMul{Out: out, X: random(t, &d.Reference, 1, 2, cols), W: w}
+		gather := &runtime.Gather{Out: picked, Table: w, IDs: ints(t, &d.Reference, 0, rows-1)}
+		mustRun(t, d, gather)
+		if err := file.Truncate(rows * cols * 2); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			mustRun(t, d, product)
+			if err := d.Run(gather); !errors.Is(err, ErrFault) {
+				t.Errorf("gather: %v, want ErrFault", err)
+			}
+			for _, host := range []runtime.Tensor{tied, runtime.HostTensor(quant.F16, rows, 2*cols, mapped), runtime.HostTensor(quant.Q5_0, rows, 4*cols, mapped)} {
+				before := d.packed
+				if _, err := d.Load(host, runtime.UseProduct); !errors.Is(err, ErrFault) {
+					t.Errorf("load %v: %v, want ErrFault", host, err)
+				}
+				if _, err := d.opt.Runs(host); host.DType == quant.Q5_0 && !errors.Is(err, ErrFault) {
+					t.Errorf("the type that %v runs in: %v, want ErrFault", host, err)
+				}
+				if d.packed != before {
+					t.Errorf("load %v: %d bytes count as packed, were %d", host, d.packed, before)
+				}
+			}
+		}
+	})
+}

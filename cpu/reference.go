@@ -17,8 +17,8 @@ type Config struct {
 	Threads int // workers of an operation; 0: GOMAXPROCS
 }
 
-// maxThreads bounds what Config may ask for.
-const maxThreads = 1024
+// MaxThreads is the most workers that Config or Options may ask for.
+const MaxThreads = 1024
 
 var errClosed = errors.New("cpu: the device is closed")
 
@@ -54,7 +54,7 @@ func NewReference(cfg Config) *Reference {
 	}
 	d := &Reference{}
 	d.owner = d
-	d.pool.start(min(threads, maxThreads))
+	d.pool.start(min(threads, MaxThreads))
 	return d
 }
 

@@ -224,6 +224,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"generate", "-m", gpt2, "-n", "-5", "x"}, 2, "ParamError", "MaxTokens", "--max-tokens -5"},
 		{[]string{"generate", "-m", gpt2, "--beams", "-1", "x"}, 2, "ParamError", "Beam.Width", "--beams -1"},
 		{[]string{"generate", "-m", gpt2, "--device", "toaster", "x"}, 2, "ParamError", "Config.Device", "--device toaster"},
+		{[]string{"generate", "-m", gpt2, "--device", "cpu:mmx", "x"}, 2, "ParamError", "Config.Device", "cpu:portable"},
 		{[]string{"generate", "-m", gpt2, "--dtype", "f33", "x"}, 2, "ParamError", "Config.DType", "--dtype f33"},
 		{[]string{"generate", "-m", gpt2, "--quantize", "q5_0", "x"}, 2, "ParamError", "Config.Quantize", "--quantize q5_0"},
 		{[]string{"bench", "-m", gpt2, "--pp", "many"}, 2, "UsageError", "", "--pp"},
@@ -237,6 +238,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"bench", "-m", gpt2, "--kv-dtype", "f33"}, 2, "ParamError", "Config.KVDType", "--kv-dtype f33"},
 		{[]string{"generate", "-m", gpt2, "--kv-dtype", "f33", "x"}, 2, "ParamError", "Config.KVDType", "--kv-dtype f33"},
 		{[]string{"generate", "-m", gpt2, "-t", "-1", "x"}, 2, "ParamError", "Config.Threads", "--threads -1"},
+		{[]string{"generate", "-m", gpt2, "-t", "100000", "x"}, 2, "ParamError", "Config.Threads", "at most 1024"},
 		{[]string{"generate", "-m", gpt2, "-c", "4096", "x"}, 2, "ParamError", "Config.Context", "--ctx-size 4096"},
 		{[]string{"embed", "-m", bert, "--pooling", "max", "x"}, 2, "ParamError", "Config.Pooling", "--pooling max"},
 		{[]string{"fill-mask", "-m", bert, "no mask"}, 2, "ParamError", "Text", "[MASK]"},
@@ -266,7 +268,19 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"quality", "-m", gpt2, filepath.Join(broken, "absent")}, 1, "Error", "", "absent"},
 		{[]string{"embed", "-m", bert, "short", long}, 1, "TooLongError", "", "input 1 has"},
 		{[]string{"generate", "-m", gpt2, "--memory", "1KiB", "x"}, 1, "MemoryError", "", "MiB"},
+		{[]string{"generate", "-m", gpt2, "--device", "cpu:portable", "--memory", "1KiB", "x"}, 1, "MemoryError", "", "MiB"},
+		{[]string{"generate", "-m", gpt2, "--device", "cpu:portable", "--quantize", "q4_0", "x"}, 3, "ModelError", "", "whole blocks of 32"},
 		{[]string{"generate", "-m", gpt2, "-f", filepath.Join(broken, "absent")}, 1, "Error", "", "absent"},
+	}
+	here := godwit.Devices()[0].Detail
+	_, here, _ = strings.Cut(here, "paths: ")
+	for _, path := range []string{"avx2", "avx512", "vnni", "amx"} {
+		row := rows[0]
+		row.args = []string{"generate", "-m", gpt2, "--device", "cpu:" + path, "-n", "2", "x"}
+		if !slices.Contains(strings.Split(here, ", "), path) { // it exists, but not in this build or on this processor
+			row.status, row.kind, row.says = 4, "UnsupportedError", "the paths of this processor in this build are "+here
+		}
+		rows = append(rows, row)
 	}
 	for _, row := range rows {
 		t.Run(strings.Join(row.args, " "), func(t *testing.T) {
