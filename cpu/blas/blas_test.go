@@ -83,6 +83,9 @@ func (d double) Dgemv(tA blas.Transpose, m, n int, alpha float64, a []float64, l
 
 // TestGonumCases runs gonum's own tests of what is not gonum's own.
 func TestGonumCases(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine each: the race detector has nothing to see")
+	}
 	eachPath(t, func(t *testing.T, impl Implementation) {
 		for _, c := range []struct {
 			name string
@@ -186,6 +189,9 @@ func (g *gemmCall) check(t *testing.T, c []float32) {
 }
 
 func TestSgemm(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine each: the race detector has nothing to see")
+	}
 	eachPath(t, func(t *testing.T, impl Implementation) {
 		r := rand.New(rand.NewPCG(1, 2))
 		sizes := func() int { return []int{0, 1, 2, 5, 12, 13, 31, 32, 33, 64, 70, 1 + r.IntN(100)}[r.IntN(12)] }
@@ -313,6 +319,9 @@ func TestNaN(t *testing.T) {
 // TestSgemv: random sizes and strides, forwards and backwards, against gonum's
 // Dgemv.
 func TestSgemv(t *testing.T) {
+	if underRace {
+		t.Skip("one goroutine each: the race detector has nothing to see")
+	}
 	eachPath(t, func(t *testing.T, impl Implementation) {
 		r := rand.New(rand.NewPCG(5, 6))
 		incs := []int{1, -1, 2, -3, 5}
