@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|neighbour|all] runs what takes too long for every change, and is run before a piece of work is called done:
+# long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|paths|neighbour|all] runs what takes too long for every change, and is run before a piece of work is called done:
 #
 #   mutants      every mutant of ci/mutants; none may survive
 #   tokenizers   our tokenizers and Hugging Face's, one thread each, the same text, five times in turn: ratios of medians
@@ -8,6 +8,7 @@
 #   ptx          every checkpoint of the fixtures on the emulated GPU, judged strictly, nothing on the CPU
 #   memory       inspect's estimate of memory against the peak of a generate that fills the context, SmolLM2 at 512 and 4,096
 #   emulated     all of devicetest on emulated processors: AVX2, no AVX, arm64
+#   paths        the fixtures and the real models on every path of the CPU, plain Go included
 #   neighbour    what two threads do while another process keeps a processor busy; wants a quiet machine
 #   examples     the programs of examples/ on the real models, against what docs/uses.md quotes
 set -euo pipefail
@@ -66,6 +67,12 @@ memory() {
 
 emulated() { "$root/ci/paths.sh" all-emulated; }
 
+paths() {
+	"$root/ci/real-models.sh" "$CI_CACHE/models" >/dev/null
+	PORTABLE=1 "$root/ci/paths.sh" exact "$CI_CACHE/models"
+	PORTABLE=1 "$root/ci/paths.sh" fast "$CI_CACHE/models"
+}
+
 neighbour() { GODWIT_TEST_QUIET=1 go test -count=1 -run BusyNeighbour -v ./cpu; }
 
 if [ "${1:-}" = --inside ]; then # a shell of its own for each part: there, the first failing command ends it
@@ -75,9 +82,9 @@ fi
 
 what=${1:-all}
 case $what in
-all) parts="mutants tokenizers fuzz page examples ptx memory emulated neighbour" ;;
-mutants | tokenizers | fuzz | page | examples | ptx | memory | emulated | neighbour) parts=$what ;;
-*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|neighbour|all]" >&2; exit 2 ;;
+all) parts="mutants tokenizers fuzz page examples ptx memory emulated paths neighbour" ;;
+mutants | tokenizers | fuzz | page | examples | ptx | memory | emulated | paths | neighbour) parts=$what ;;
+*) echo "usage: ci/long.sh [mutants|tokenizers|fuzz|page|examples|ptx|memory|emulated|paths|neighbour|all]" >&2; exit 2 ;;
 esac
 
 failed=""
