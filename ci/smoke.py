@@ -264,7 +264,7 @@ def generate(s, e, gguf):
     def decode(ids):
         return bytes(table[c] for i in ids for c in tokens[i]).decode("utf-8")
     for g in e["generate"]:
-        args = ["generate", "-m", gguf, "--temp", "0", "-n", str(g["max_new_tokens"])]
+        args = ["generate", "-m", gguf, "--temp", "0", "--dtype", "f32", "-n", str(g["max_new_tokens"])]
         roles = [m["role"] for m in g.get("messages", [])]
         if not roles:
             args += ["-p", decode(g["input_ids"])]
