@@ -28,6 +28,3 @@ func hasF16C() bool {
 	_, _, c, _ := cpuid(1, 0)
 	return c>>29&1 == 1
 }
-
-// Pause tells the processor n times that this is a loop that waits.
-func Pause(n int) { pause(uint32(max(n, 1))) }

@@ -3,6 +3,3 @@
 package simd
 
 func best() Path { return Portable }
-
-// Pause does nothing here.
-func Pause(int) {}

@@ -4,16 +4,6 @@
 
 #include "textflag.h"
 
-// func pause(n uint32)
-TEXT ·pause(SB), NOSPLIT, $0-4
-	MOVL n+0(FP), AX
-
-loop:
-	PAUSE
-	DECL AX
-	JNZ  loop
-	RET
-
 // func cpuid(leaf uint32, sub uint32) (a uint32, b uint32, c uint32, d uint32)
 // Requires: CPUID
 TEXT ·cpuid(SB), NOSPLIT, $0-24

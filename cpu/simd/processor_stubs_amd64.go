@@ -4,8 +4,5 @@
 
 package simd
 
-// pause tells the processor n ≥ 1 times that this is a loop that waits.
-func pause(n uint32)
-
 // cpuid is the instruction of this name.
 func cpuid(leaf uint32, sub uint32) (a uint32, b uint32, c uint32, d uint32)
