@@ -37,6 +37,7 @@ func gemmNN(m, n, k int, a []float32, lda int, b []float32, ldb int, c []float32
 // columns; tasks that follow each other share the columns, so that rows of W
 // are read from memory once.
 type matmul struct {
+	picking
 	op       *runtime.MatMul
 	x        []float32
 	ldx      int
@@ -50,15 +51,14 @@ type matmul struct {
 	n, k     int // columns of a group of Out and of X
 	pieces   int // of the columns of a group
 	piece    int // columns of a piece
-	bands    []band
-	order    []int32 // rows of Out by the matrix they pick; of picked products
-	counts   []int32
 }
 
-// band is up to tileRows rows of Out that share a matrix: elements from to to of
-// order, or rows, where nothing picks. Matrix -1 is no product.
-type band struct {
-	matrix, from, to int
+// lowBands appends bands of up to tileRows rows.
+func lowBands(bands []band, matrix, from, to int) []band {
+	for ; from < to; from += tileRows {
+		bands = append(bands, band{matrix, from, min(from+tileRows, to)})
+	}
+	return bands
 }
 
 func (j *matmul) run(p *pool, o *runtime.MatMul) error {
@@ -94,52 +94,15 @@ func (j *matmul) run(p *pool, o *runtime.MatMul) error {
 
 // split cuts the rows into bands and the columns into pieces.
 func (j *matmul) split(o *runtime.MatMul, experts int) {
-	j.bands = j.bands[:0]
-	rows := o.Out.Rows
-	if o.Pick.IsZero() {
-		for r := 0; r < rows; r += tileRows {
-			j.bands = append(j.bands, band{0, r, min(r+tileRows, rows)})
-		}
-	} else {
-		j.sort(o.Pick.I32s(), experts)
-	}
+	j.cut(o, experts, lowBands)
 	// A band of one row reads W once whatever the piece: long pieces. Else a
 	// piece of W that stays in the first-level cache for all rows of the band.
 	const cache = 6144
 	j.piece = 64
-	if rows > 1 {
+	if o.Out.Rows > 1 {
 		j.piece = min(max(cache/max(j.k, 1), 4), 64)
 	}
 	j.pieces = (j.n + j.piece - 1) / j.piece
-}
-
-// sort orders the rows by the matrix they pick, stably, and makes their bands.
-func (j *matmul) sort(pick []int32, experts int) {
-	counts := grow(&j.counts, experts+1) // of matrix -1, 0, 1 …
-	clear(counts)
-	for _, e := range pick {
-		counts[e+1]++
-	}
-	at := int32(0)
-	for e, n := range counts {
-		for from := at; from < at+n; from += tileRows {
-			j.bands = append(j.bands, band{e - 1, int(from), int(min(from+tileRows, at+n))})
-		}
-		counts[e], at = at, at+n
-	}
-	order := grow(&j.order, len(pick))
-	for r, e := range pick {
-		order[counts[e+1]] = int32(r)
-		counts[e+1]++
-	}
-}
-
-// row is row i of the band's rows.
-func (j *matmul) row(i int) int {
-	if j.op.Pick.IsZero() {
-		return i
-	}
-	return int(j.order[i])
 }
 
 func (j *matmul) task(w *worker, i int) {

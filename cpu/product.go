@@ -51,6 +51,7 @@ const (
 // piece; tasks that follow each other share the band, whose rows stay in the
 // cache while panels stream by.
 type product struct {
+	picking
 	op       *runtime.MatMul
 	k        *simd.Kernels
 	w        *weight
@@ -63,9 +64,6 @@ type product struct {
 	groups   int
 	n, depth int // columns of a group of Out, and of X
 	cuts     []int
-	bands    []band
-	order    []int32 // rows of Out by the matrix they pick
-	counts   []int32
 	formed   []byte // the forms of the rows of X, group by group
 	formSize int
 	forming  forming
@@ -116,12 +114,7 @@ func (j *forming) task(_ *worker, i int) {
 
 // split cuts the rows into bands and the columns of a group into pieces.
 func (j *product) split(o *runtime.MatMul, experts, threads int) {
-	j.bands = j.bands[:0]
-	if o.Pick.IsZero() {
-		j.bands = cutBands(j.bands, 0, 0, o.Out.Rows)
-	} else {
-		j.sort(o.Pick.I32s(), experts)
-	}
+	j.cut(o, experts, cutBands)
 	// Pieces grow smaller towards the end, so that workers end together. Those of few
 	// rows are whole fours, since kernels take four panels at once then.
 	const most = 16 // panels
@@ -147,33 +140,6 @@ func cutBands(bands []band, matrix, from, to int) []band {
 		from += height
 	}
 	return bands
-}
-
-// sort orders the rows by the matrix they pick, stably, and makes their bands.
-func (j *product) sort(pick []int32, experts int) {
-	counts := grow(&j.counts, experts+1) // of matrix -1, 0, 1 …
-	clear(counts)
-	for _, e := range pick {
-		counts[e+1]++
-	}
-	at := 0
-	for e, n := range counts {
-		j.bands = cutBands(j.bands, e-1, at, at+int(n))
-		counts[e], at = int32(at), at+int(n)
-	}
-	order := grow(&j.order, len(pick))
-	for r, e := range pick {
-		order[counts[e+1]] = int32(r)
-		counts[e+1]++
-	}
-}
-
-// row is row i of the band's rows.
-func (j *product) row(i int) int {
-	if j.op.Pick.IsZero() {
-		return i
-	}
-	return int(j.order[i])
 }
 
 func (j *product) task(w *worker, i int) {
@@ -262,7 +228,7 @@ func (j *product) epilogue(w *worker, v []float32, ldv int, up []float32, ldu in
 		if r.X = v[at*ldv:]; up != nil {
 			r.Mul = up[at*ldu:]
 		}
-		j.write(r, int(j.order[i]), from)
+		j.write(r, j.row(i), from)
 	}
 }
 
