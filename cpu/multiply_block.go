@@ -141,23 +141,3 @@ func (f multiplyDecoded) multiply(w *worker, c []float32, ldc int, a activations
 		}
 	}
 }
-
-// blockMultiplier is the multiplier of a block type; nil for other types.
-func (d *Device) blockMultiplier(t runtime.DType) multiplier {
-	fast := multiplyInt8{quantize: d.k.Quantize, height: d.k.BlockHeight}
-	exact := multiplyDecoded{k: d.k}
-	switch t {
-	case q40:
-		fast.mul, exact.floats, exact.size = d.k.MulQ4x0, d.k.FloatQ4x0, simd.SizeQ4x0
-	case q41:
-		fast.mul, exact.floats, exact.size = d.k.MulQ4x1, d.k.FloatQ4x1, simd.SizeQ4x1
-	case runtime.Q8_0:
-		fast.mul, exact.floats, exact.size = d.k.MulQ8x0, d.k.FloatQ8x0, simd.SizeQ8x0
-	default:
-		return nil
-	}
-	if d.opt.Exact {
-		return exact
-	}
-	return fast
-}

@@ -2,28 +2,7 @@ package cpu
 
 // Products on the tiles of AMX.
 
-import (
-	"github.com/godwit-ml/godwit/cpu/simd"
-	"github.com/godwit-ml/godwit/runtime"
-)
-
-// tileMultiplier is the multiplier with tiles of a type, in fast arithmetic; nil
-// if the path has none or the type no use for them.
-func (d *Device) tileMultiplier(t runtime.DType) multiplier {
-	if d.opt.Exact || d.k.TilesBF16 == nil {
-		return nil
-	}
-	blocks := map[runtime.DType]simd.TilesBlocks{q40: d.k.TilesQ4x0, q41: d.k.TilesQ4x1, runtime.Q8_0: d.k.TilesQ8x0}
-	switch t {
-	case runtime.BF16:
-		return multiplyTiles{multiplyDot{d.k}}
-	case q40, q41, runtime.Q8_0:
-		if few, ok := d.blockMultiplier(t).(multiplyInt8); ok {
-			return multiplyBlockTiles{few, d.k, blocks[t]}
-		}
-	}
-	return nil
-}
+import "github.com/godwit-ml/godwit/cpu/simd"
 
 // multiplyTiles multiplies by BF16, any number of rows: one row of a tile reads
 // panels as fast as vectors would.
