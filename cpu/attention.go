@@ -288,27 +288,28 @@ func (j *attention) bias(e []float64, s []float32, t *queries, r, h, lo int) {
 		}
 	}
 	if j.relIndex != nil {
-		j.relative(e, t, r, h, lo, distance)
+		relate(j, e, t, r, h, lo, distance)
 	}
 }
 
-// relative adds the biases that RelIndex selects by distance.
-func (j *attention) relative(e []float64, t *queries, r, h, lo, distance int) {
+// relate adds the biases that RelIndex selects by distance to the scores of keys
+// lo … of query r of the tile and head h.
+func relate[E float32 | float64](j *attention, scores []E, t *queries, r, h, lo, distance int) {
 	var q []float32
 	if j.qRel.present() {
 		q = j.qRel.row(t.row+r, h*j.relCount, j.relCount)
 	}
-	for i := range e {
+	for i := range scores {
 		m := min(max(distance+i, -j.relReach), j.relReach) + j.relReach
 		index := int(j.relIndex[m])
 		if j.relBias.present() {
-			e[i] += float64(j.relBias.v[index*j.relBias.stride+h])
+			scores[i] += E(j.relBias.v[index*j.relBias.stride+h])
 		}
 		if q != nil {
-			e[i] += float64(q[index])
+			scores[i] += E(q[index])
 		}
 		if j.kRel.present() {
-			e[i] += float64(j.kRel.row(int(j.kStarts[t.seq])+lo+i, h*j.relCount+index, 1)[0])
+			scores[i] += E(j.kRel.row(int(j.kStarts[t.seq])+lo+i, h*j.relCount+index, 1)[0])
 		}
 	}
 }

@@ -499,28 +499,7 @@ func (j *fastAttention) bias(w *worker, s []float32, t *queries, r, h, key int) 
 		}
 	}
 	if j.relIndex != nil {
-		j.relate(s, t, r, h, key, distance)
-	}
-}
-
-// relate adds the biases that RelIndex selects by distance.
-func (j *fastAttention) relate(s []float32, t *queries, r, h, key, distance int) {
-	var q []float32
-	if j.qRel.present() {
-		q = j.qRel.row(t.row+r, h*j.relCount, j.relCount)
-	}
-	for i := range s {
-		m := min(max(distance+i, -j.relReach), j.relReach) + j.relReach
-		index := int(j.relIndex[m])
-		if j.relBias.present() {
-			s[i] += j.relBias.v[index*j.relBias.stride+h]
-		}
-		if q != nil {
-			s[i] += q[index]
-		}
-		if j.kRel.present() {
-			s[i] += j.kRel.v[(int(j.kStarts[t.seq])+key+i)*j.kRel.stride+h*j.relCount+index]
-		}
+		relate(&j.attention, s, t, r, h, key, distance)
 	}
 }
 

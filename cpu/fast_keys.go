@@ -8,13 +8,18 @@ import (
 	"github.com/godwit-ml/godwit/runtime"
 )
 
+// slot is where a key of the sequence of a tile lies in the cache.
+func (j *fastAttention) slot(t *queries, key int) int {
+	size := j.op.BlockSize
+	return int(j.blocks[t.seq*j.op.Blocks.Cols+key/size])*size + key%size
+}
+
 // locate notes where groups of 16 keys and values of the span at base lie, those
 // that keys lo ≤ j < hi need.
 func (j *fastAttention) locate(a *attending, t *queries, kv, base, lo, hi int) {
-	table, size := j.blocks[t.seq*j.op.Blocks.Cols:], j.op.BlockSize
 	for g := lo / simd.Lanes; g*simd.Lanes < hi; g++ {
 		key := base + g*simd.Lanes
-		slot := int(table[key/size])*size + key%size
+		slot := j.slot(t, key)
 		a.at[g], a.valueAt[g] = j.keys.keyAt(slot, kv*j.d), j.values.valueAt(slot, kv)
 	}
 }
@@ -29,10 +34,9 @@ func (j *fastAttention) lookAhead(a *attending, t *queries, kv, base int) {
 			return
 		}
 	}
-	table, size := j.blocks[t.seq*j.op.Blocks.Cols:], j.op.BlockSize
 	for g := range a.ahead {
 		if key := base + g*simd.Lanes; key >= t.lo && key < t.hi {
-			a.ahead[g] = j.keys.keyAt(int(table[key/size])*size+key%size, kv*j.d)
+			a.ahead[g] = j.keys.keyAt(j.slot(t, key), kv*j.d)
 		}
 	}
 }
@@ -48,17 +52,16 @@ func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 		j.collectRows(a, t, kv, base, lo, hi)
 		return
 	}
-	table, size := j.blocks[t.seq*j.op.Blocks.Cols:], j.op.BlockSize
 	if j.keys.ordered {
 		for g := lo / simd.Lanes; g*simd.Lanes < hi; g++ {
 			key := base + g*simd.Lanes
-			j.keys.widenKeys(j.kernel, a.keys[panelAt(g*simd.Lanes, j.d):], int(table[key/size])*size+key%size, kv*j.d, j.d)
+			j.keys.widenKeys(j.kernel, a.keys[panelAt(g*simd.Lanes, j.d):], j.slot(t, key), kv*j.d, j.d)
 		}
 	} else {
 		k := grow(&w.rows, j.d)
 		for i := lo; i < hi; i++ {
 			key := base + i
-			j.keys.load(k, int(table[key/size])*size+key%size, kv*j.d, &w.weights)
+			j.keys.load(k, j.slot(t, key), kv*j.d, &w.weights)
 			out := a.keys[panelAt(i, j.d):]
 			for e, x := range k {
 				out[e*simd.Panel] = x
@@ -69,7 +72,7 @@ func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 		for i := lo; i < hi; {
 			key := base + i
 			n := min(group-key%group, hi-i)
-			j.values.widenValues(j.kernel, a.values[i*simd.Panel:], int(table[key/size])*size+key%size, kv, n, w)
+			j.values.widenValues(j.kernel, a.values[i*simd.Panel:], j.slot(t, key), kv, n, w)
 			i += n
 		}
 		return
@@ -77,7 +80,7 @@ func (j *fastAttention) collect(w *worker, t *queries, kv, base, lo, hi int) {
 	v := grow(&w.rows, j.dv)
 	for i := lo; i < hi; i++ {
 		key := base + i
-		j.values.load(v, int(table[key/size])*size+key%size, kv*j.dv, &w.weights)
+		j.values.load(v, j.slot(t, key), kv*j.dv, &w.weights)
 		for p := 0; p < j.dv; p += simd.Panel {
 			copy(a.values[(p/simd.Panel*simd.Span+i)*simd.Panel:][:simd.Panel], v[p:])
 		}

@@ -268,24 +268,6 @@ func (j *fastTopK) finish(r int, h []candidate) {
 			}
 		}
 	}
-	for n := k - 1; n > 0; n-- {
-		h[0], h[n] = h[n], h[0]
-		sink(h[:n], 0)
-	}
-	values := j.values.row(r, 0, k)
-	for i, c := range h {
-		values[i], j.ids[r*k+i] = c.value, c.id
-	}
-	if j.lse.present() {
-		j.lse.row(r, 0, 1)[0] = float32(peak + math.Log(sum))
-	}
-	switch o.Norm {
-	case runtime.SoftmaxTop:
-		peak, sum = sumExp(values)
-	case runtime.Raw:
-		return
-	}
-	for i, v := range values {
-		values[i] = float32(math.Exp(float64(v)-peak) / sum)
-	}
+	unheap(h)
+	writeTop(o.Norm, j.values.row(r, 0, k), j.ids[r*k:][:k], j.lse, r, h, peak, sum)
 }

@@ -15,26 +15,33 @@ import (
 	"github.com/godwit-ml/godwit/runtime"
 )
 
-func TestFileCutShort(t *testing.T) {
-	const rows, cols = 4096, 256
-	d := open(t, 3)
+// mapFile maps a new file of zeros until the test ends.
+func mapFile(t *testing.T, size int) (file *os.File, mapped []byte) {
+	t.Helper()
 	file, err := os.Create(filepath.Join(t.TempDir(), "weights"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	if err := file.Truncate(rows * cols * 4); err != nil {
+	t.Cleanup(func() { _ = file.Close() })
+	if err := file.Truncate(int64(size)); err != nil {
 		t.Fatal(err)
 	}
-	mapped, err := syscall.Mmap(int(file.Fd()), 0, rows*cols*4, syscall.PROT_READ, syscall.MAP_SHARED)
+	mapped, err = syscall.Mmap(int(file.Fd()), 0, size, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := syscall.Munmap(mapped); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return file, mapped
+}
+
+func TestFileCutShort(t *testing.T) {
+	const rows, cols = 4096, 256
+	d := open(t, 3)
+	file, mapped := mapFile(t, rows*cols*4)
 	w, err := d.Load(runtime.HostTensor(quant.F32, rows, cols, mapped), runtime.UseProduct|runtime.UseTable)
 	if err != nil {
 		t.Fatal(err)
@@ -73,23 +80,7 @@ func TestFileCutShort(t *testing.T) {
 func TestFileCutShortFast(t *testing.T) {
 	eachPath(t, Options{Threads: 3}, func(t *testing.T, d *Device) {
 		const rows, cols = 2048, 256
-		file, err := os.Create(filepath.Join(t.TempDir(), "weights"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		if err := file.Truncate(rows * cols * 4); err != nil {
-			t.Fatal(err)
-		}
-		mapped, err := syscall.Mmap(int(file.Fd()), 0, rows*cols*4, syscall.PROT_READ, syscall.MAP_SHARED)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() {
-			if err := syscall.Munmap(mapped); err != nil {
-				t.Error(err)
-			}
-		}()
+		file, mapped := mapFile(t, rows*cols*4)
 		tied := runtime.HostTensor(quant.F32, rows, cols, mapped)
 		w, err := d.Load(tied, runtime.UseProduct|runtime.UseTable)
 		if err != nil {

@@ -61,18 +61,23 @@ func (j *topK) task(w *worker, r int) {
 		}
 	}
 	top := first(grow(&w.heap, k), x)
-	values := j.values.row(r, 0, k)
-	for i, c := range top {
-		values[i], j.ids[r*k+i] = c.value, c.id
-	}
 	peak, sum := 0.0, 0.0
 	if o.Norm == runtime.SoftmaxAll || j.lse.present() {
 		peak, sum = sumExp(x)
 	}
-	if j.lse.present() {
-		j.lse.row(r, 0, 1)[0] = float32(peak + math.Log(sum))
+	writeTop(o.Norm, j.values.row(r, 0, k), j.ids[r*k:][:k], j.lse, r, top, peak, sum)
+}
+
+// writeTop writes what was found in row r, in order. Peak and sum are the row's
+// largest element and Σ exp(x - peak), where they are wanted.
+func writeTop(norm runtime.TopKNorm, values []float32, ids []int32, lse plane, r int, top []candidate, peak, sum float64) {
+	for i, c := range top {
+		values[i], ids[i] = c.value, c.id
 	}
-	switch o.Norm {
+	if lse.present() {
+		lse.row(r, 0, 1)[0] = float32(peak + math.Log(sum))
+	}
+	switch norm {
 	case runtime.SoftmaxTop:
 		peak, sum = sumExp(values)
 	case runtime.Raw:
@@ -117,11 +122,16 @@ func first(h []candidate, x []float32) []candidate {
 			sink(h, 0)
 		}
 	}
-	for n := k - 1; n > 0; n-- {
+	unheap(h)
+	return h
+}
+
+// unheap puts a heap in order.
+func unheap(h []candidate) {
+	for n := len(h) - 1; n > 0; n-- {
 		h[0], h[n] = h[n], h[0]
 		sink(h[:n], 0)
 	}
-	return h
 }
 
 // sink restores the heap below i, whose root is last in order.

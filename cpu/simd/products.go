@@ -61,20 +61,7 @@ func portableProducts() Products {
 
 func mulF32(c []float32, ldc int, a []float32, lda int, b []float32, k, m, panels int, add bool) {
 	for p := range panels {
-		panel := b[p*k*Panel:][:k*Panel]
-		for r := range m {
-			out := (*[Panel]float32)(c[r*ldc+p*Panel:])
-			var sum [Panel]float32
-			if add {
-				sum = *out
-			}
-			for i, x := range a[r*lda:][:k] {
-				for j, w := range (*[Panel]float32)(panel[i*Panel:]) {
-					sum[j] += x * w
-				}
-			}
-			*out = sum
-		}
+		mulRowsF32(c[p*Panel:], ldc, a, lda, b[p*k*Panel:], Panel, k, m, 1, add)
 	}
 }
 
