@@ -120,15 +120,22 @@ func (cfg Config) cpuOptions(path string) cpu.Options {
 	return opt
 }
 
-// loaded is what a stored tensor takes on the CPU device, bytes: in the type it
-// runs in. Where the device will measure which type is close enough, it is the
-// likely one.
+// onKernels reports whether a device computes with the kernels of a GPU, emulated
+// or not.
+func (cfg Config) onKernels() bool { return cfg.Device != "reference" && !onCPU(cfg.Device) }
+
+// loaded is what a stored tensor takes on the device, bytes, in the type it runs
+// in. On the CPU device, where that type is measured, it is the likely one. Others
+// expand every type to F32 once, but F16 where there are kernels for it; on the
+// reference F32 stays mapped, unless it is stacked with others: it is counted.
 func (cfg Config) loaded(stored runtime.DType, rows, cols int) int64 {
 	t := runtime.F32
-	if rows > 1 {
-		var err error
-		if t, _, err = cfg.cpuOptions("").Plans(asWeight(stored), cols); err != nil {
-			t = runtime.F32
+	switch {
+	case cfg.onKernels() && stored == runtime.F16:
+		t = stored
+	case onCPU(cfg.Device) && rows > 1:
+		if likely, _, err := cfg.cpuOptions("").Plans(asWeight(stored), cols); err == nil {
+			t = likely
 		}
 	}
 	return int64(rows) * int64(cols) / int64(t.BlockSize()) * int64(t.TypeSize())

@@ -138,30 +138,21 @@ func estimate(cp *checkpoint, in model.Info, cfg Config, free int64) plan {
 	if p.memory.Limit == 0 {
 		p.memory.Limit = free - free/10
 	}
-	kernels := cfg.Device != "reference"
+	kernels := cfg.onKernels()
 	inner, unpacked := in.Hidden, map[string]bool{}
 	for _, name := range cp.weights.Names() {
 		t, _ := cp.weights.Info(name)
 		rows, cols := t.RowsCols()
 		p.memory.Mapped += t.Bytes
-		// Every type is expanded to F32 once, but F16 by devices with kernels. On
-		// the reference F32 stays mapped, unless it is stacked with others: count it.
-		size := int64(4)
-		switch {
-		case onCPU(cfg.Device):
-			p.memory.Weights += cfg.loaded(t.DType, rows, cols)
-			size = 0
-		case kernels && t.DType == runtime.F16:
-			size = 2
-		case kernels && t.DType != runtime.F32:
+		p.memory.Weights += cfg.loaded(t.DType, rows, cols)
+		if kernels && t.DType != runtime.F16 && t.DType != runtime.F32 {
 			unpacked[t.DType.String()] = true
 		}
-		p.memory.Weights += size * int64(rows) * int64(cols)
 		if rows != in.Vocab && cols != in.Vocab {
 			inner = max(inner, rows, cols)
 		}
 	}
-	if len(unpacked) > 0 && kernels {
+	if len(unpacked) > 0 {
 		types := strings.Join(slices.Sorted(maps.Keys(unpacked)), ", ")
 		p.notes = append(p.notes, fmt.Sprintf("weights of %s are unpacked to F32 on %s", types, cfg.Device))
 	}
