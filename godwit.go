@@ -105,8 +105,9 @@ type Info struct {
 	Tokenizer    string   `json:"tokenizer"` // its kind; "": there is none
 	ChatTemplate string   `json:"chat_template,omitempty"`
 	Device       string   `json:"device"`
-	DType        string   `json:"dtype"`            // arithmetic: "f32", "bf16", "f16" or "int8"
-	Labels       []string `json:"labels,omitempty"` // of Classify or Entities
+	DType        string   `json:"dtype"`              // arithmetic: "f32", "bf16", "f16" or "int8"
+	KVDType      string   `json:"kv_dtype,omitempty"` // of the KV cache
+	Labels       []string `json:"labels,omitempty"`   // of Classify or Entities
 
 	Sampling Sampling       `json:"sampling,omitzero"` // what the files ask for; nil fields: they are silent
 	Memory   Memory         `json:"memory"`

@@ -80,7 +80,7 @@ func describe(cp *checkpoint, in model.Info, cfg Config, plan plan) Info {
 	add(mask, TaskFillMask)
 	add(cp.tok != nil, TaskAttend)
 	if in.Kind != model.Encode {
-		info.KVBytes = model.CacheBytes(in, kvTypes[cfg.KVDType], 1)
+		info.KVDType, info.KVBytes = cfg.KVDType, model.CacheBytes(in, kvTypes[cfg.KVDType], 1)
 		if cp.chat != nil {
 			info.ChatTemplate = cp.chatText
 		}

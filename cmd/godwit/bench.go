@@ -19,7 +19,7 @@ type benchCmd struct {
 	Depth   []int  `group:"input" aliases:"n-depth" placeholder:"N,…" help:"Tokens in the context before a test begins; unset: 0."`
 	Batch   []int  `group:"input" placeholder:"N,…" help:"Sequences at once; unset: 1."`
 	Repeats int    `group:"input" aliases:"repetitions" placeholder:"N" help:"Runs of each test, after one to warm up; unset: 5."`
-	KVDType string `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: f32."`
+	KVDType string `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: as wide as the arithmetic."`
 	computeFlags
 	jsonFlag
 	noteFlags

@@ -16,7 +16,7 @@ import (
 type chatCmd struct {
 	modelFlag
 	System  *string `group:"input" aliases:"system-prompt" placeholder:"TEXT" help:"Instructions before the first turn."`
-	KVDType string  `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: f32."`
+	KVDType string  `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: as wide as the arithmetic."`
 	computeFlags
 	MaxTokens int `group:"sampling" short:"n" aliases:"predict,n-predict" placeholder:"N" help:"Most tokens of an answer; unset: what the checkpoint says, else the rest of the context."`
 	samplingFlags

@@ -22,7 +22,7 @@ type generateCmd struct {
 	Suffix  string   `group:"input" placeholder:"TEXT" help:"What stands after the answer: fill-in-the-middle, by models of code that know it."`
 	System  *string  `group:"input" aliases:"system-prompt" placeholder:"TEXT" help:"Instructions before the prompt, which becomes a turn of a chat."`
 	Chat    bool     `group:"input" help:"The prompt is a turn of a chat, put through the chat template."`
-	KVDType string   `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: f32."`
+	KVDType string   `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: as wide as the arithmetic."`
 	computeFlags
 
 	MaxTokens int      `group:"sampling" short:"n" aliases:"predict,n-predict" placeholder:"N" help:"Most tokens of the answer; unset: what the checkpoint says, else the rest of the context."`

@@ -18,7 +18,7 @@ type qualityCmd struct {
 	modelFlag
 	File    string `arg:"" optional:"" help:"A text; - is standard input; unset: a text of about 2,000 tokens that is part of the command."`
 	Window  int    `group:"input" placeholder:"N" help:"Tokens read at a time; unset: 512, or the context if that is less."`
-	KVDType string `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: f32."`
+	KVDType string `group:"model" name:"kv-dtype" placeholder:"TYPE" help:"Type of the KV cache: f32, f16, bf16 or q8_0; unset: as wide as the arithmetic."`
 	computeFlags
 	jsonFlag
 	noteFlags
@@ -99,7 +99,7 @@ func (c *qualityCmd) print(s *streams, info godwit.Info, q godwit.Quality, what 
 	fmt.Fprintf(s.out, "model             %s on %s\n", info.Name, info.Device)
 	kv := ""
 	if info.Kind != "encoder" {
-		kv = ", KV cache " + cmp.Or(c.KVDType, "f32")
+		kv = ", KV cache " + info.KVDType
 	}
 	fmt.Fprintf(s.out, "arithmetic        %s, weights %s%s, against the exact one\n", info.DType, cmp.Or(c.Quantize, "as stored"), kv)
 	fmt.Fprintf(s.out, "text              %s in %d %s\n", plural(q.Tokens, "token"), q.Total, what)
